@@ -1,0 +1,73 @@
+package transform
+
+import (
+	"fmt"
+
+	"lorafs/safetensors"
+)
+
+// ShapeError says that a tensor of the adapter does not fit the base parameter.
+type ShapeError struct {
+	Tensor string  // base parameter
+	Base   []int64 // its shape; nil when only Want matters
+	Other  string  // adapter tensor
+	Want   []int64 // shape that the parameter asks of Other
+	Got    []int64 // shape that Other has
+}
+
+func (e *ShapeError) Error() string {
+	base, other := fmt.Sprintf("%q", e.Tensor), "the adapter's tensor"
+	if e.Base != nil {
+		base += fmt.Sprintf(" %v", e.Base)
+	}
+	if e.Other != "" {
+		other = fmt.Sprintf("%q", e.Other)
+	}
+	return fmt.Sprintf("%s has shape %v, but %s needs %v", other, e.Got, base, e.Want)
+}
+
+// DTypeError says that a tensor has an element type that cannot be merged.
+type DTypeError struct {
+	Tensor string
+	DType  safetensors.DType
+}
+
+func (e *DTypeError) Error() string {
+	return fmt.Sprintf("%q has dtype %v, which cannot be merged", e.Tensor, e.DType)
+}
+
+// LayerError says that a transform is not defined for a kind of layer.
+type LayerError struct {
+	Tensor    string
+	Transform string
+	Layer     Kind
+}
+
+func (e *LayerError) Error() string {
+	return fmt.Sprintf("%s is not defined for %v, the layer of %q", e.Transform, e.Layer, e.Tensor)
+}
+
+// IndexError says that a row index lies outside the base parameter.
+type IndexError struct {
+	Tensor string
+	Index  int64
+	Rows   int64
+}
+
+func (e *IndexError) Error() string {
+	return fmt.Sprintf("row %d is outside %q, which has %d rows", e.Index, e.Tensor, e.Rows)
+}
+
+// OverflowError says that merging made a finite weight NaN or infinite.
+type OverflowError struct {
+	Tensor string // "" when the caller gave no name
+	DType  safetensors.DType
+	Row    int64
+}
+
+func (e *OverflowError) Error() string {
+	if e.Tensor == "" {
+		return fmt.Sprintf("a value does not fit %v", e.DType)
+	}
+	return fmt.Sprintf("merged row %d of %q does not fit %v: not finite", e.Row, e.Tensor, e.DType)
+}

@@ -1,0 +1,45 @@
+package transform
+
+import (
+	"sync"
+
+	"lorafs/lazymerge/kernel"
+	"lorafs/safetensors"
+)
+
+// scratch is the memory of one call. Calls reuse it, so that warm ones allocate
+// nothing.
+type scratch struct {
+	coeffs kernel.Coeffs
+	args   kernel.Args
+	wide   []float32 // adapter values, widened
+	sums   []float32 // W + d of a few rows
+	bytes  []byte
+}
+
+var pool = sync.Pool{New: func() any { return new(scratch) }}
+
+func getScratch() *scratch { return pool.Get().(*scratch) }
+
+func (s *scratch) release() {
+	s.args = kernel.Args{}
+	pool.Put(s)
+}
+
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// read widens the elements [lo,hi) of t; the result is good until the next read.
+func (s *scratch) read(t *safetensors.Tensor, lo, hi int64) ([]float32, error) {
+	size := int64(t.DType.Bits() / 8)
+	b, err := t.Slice(lo*size, hi*size)
+	if err != nil {
+		return nil, err
+	}
+	s.wide = grow(s.wide, int(hi-lo))
+	return s.wide, safetensors.AsFloat32(s.wide, b, t.DType)
+}

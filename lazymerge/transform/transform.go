@@ -1,0 +1,127 @@
+// Package transform holds the maths of merging: each Transform turns rows of one
+// base parameter into merged rows. It knows no key, no JSON and no path.
+package transform
+
+import (
+	"context"
+
+	"lorafs/safetensors"
+)
+
+// Rounding says how often a merged element is rounded to the base dtype.
+type Rounding uint8
+
+const (
+	// PEFT does what merge_and_unload with default arguments does for that layer
+	// kind (single or double, per transform).
+	PEFT Rounding = iota
+	// Once adds exactly in fp32 and rounds once, whatever the layer kind.
+	Once
+	// Twice rounds the delta, then the sum, as merge_and_unload(safe_merge=True).
+	Twice
+)
+
+// String is the name of r as users give it.
+func (r Rounding) String() string {
+	switch r {
+	case Once:
+		return "once"
+	case Twice:
+		return "twice"
+	}
+	return "peft"
+}
+
+// Param describes the base parameter that a transform is bound to.
+type Param struct {
+	safetensors.Info      // name, dtype and shape in the base
+	Conv1D           bool // the module is transformers' Conv1D: the weight is stored [in, out]
+	AllowNonFinite   bool // Rows lets finite weights become infinite or NaN
+}
+
+// Transform edits one parameter. Its value is plain data (factors as
+// *safetensors.Tensor, scale, flags), so that it can be listed and reported.
+type Transform interface {
+	// Bind fits the transform to p. Errors: *ShapeError when the shapes do not
+	// fit, *DTypeError when p's dtype cannot be merged into.
+	Bind(p Param, r Rounding) (Bound, error)
+	// Describe says what the transform does, for reports.
+	Describe() Description
+	// Tensors lists the adapter tensors it reads.
+	Tensors() []*safetensors.Tensor
+}
+
+// Bound is a transform fitted to a parameter. All methods may be called
+// concurrently. A row is everything behind the first dimension; for a 1-D
+// parameter a row is one element.
+type Bound interface {
+	// PackSize is the number of bytes that Pack fills: the adapter's factors made
+	// ready for the kernel. 0 when there is nothing to pack.
+	PackSize() int64
+	// Pack fills dst (PackSize bytes, 64-byte aligned).
+	Pack(ctx context.Context, dst []byte) error
+	// Rows turns base rows [lo,hi) in src into merged rows in dst, both in the
+	// dtype of the Param; dst and src may be the same memory. packed is what Pack
+	// filled. It allocates nothing on a warm path. Unless the Param allows it, a finite
+	// weight that becomes NaN or infinite is an *OverflowError.
+	Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error
+}
+
+// Preparer is a Bound that must see the whole parameter once before Rows (column
+// norms). Prepare reads it through rows, in blocks, with bounded memory, and
+// honours ctx; the caller sees to it that Prepare ends well once before Rows and
+// is not running twice at a time. fill gives the *unmerged* rows [lo,hi) of the parameter.
+type Preparer interface {
+	Bound
+	Prepare(ctx context.Context, packed []byte, rows func(ctx context.Context, dst []byte, lo, hi int64) error) error
+}
+
+// Description is the report line of a transform.
+type Description struct {
+	Type    string  // "lora", "dora", "replace", "rows", "bias"…
+	Rank    int     // 0 when it has none
+	Scaling float64 // 0 when it has none
+	Note    string  // "" or what a user should know (a deviation, an upstream quirk copied)
+}
+
+// Scope says which modules see an edit when the architecture ties the parameter
+// to another one (lm_head to embed_tokens).
+type Scope uint8
+
+const (
+	// Own edits the named module alone; the modules tied to it keep the old values.
+	Own Scope = iota
+	// Shared edits the storage: every tied module sees it.
+	Shared
+)
+
+// Edit is one transform and the parameter it is for, named as the adapter does.
+type Edit struct {
+	Module    string // module path in the adapter's model, prefixes stripped: "model.layers.0.self_attn.q_proj"
+	Param     string // "weight", "bias", "in_proj_weight"…
+	Transform Transform
+	Scope     Scope
+	// Adds allows the parameter to be absent in the base (a task head, an untied
+	// output): the tensor is then new. Only a Replace may add.
+	Adds bool
+	// Alt are parameters of the module to look for when Param is absent, in order
+	// (torch's MultiheadAttention keeps its projection as in_proj_weight).
+	Alt  []string
+	Keys []string // adapter tensor names consumed, as in the file
+}
+
+// Recipe is what an adapter does to a base: all that a parser produces.
+type Recipe struct {
+	Type        string // "LORA"…, PEFT's peft_type
+	File        string // the weights file, for messages
+	Edits       []Edit // in order of application
+	TaskType    string // "CAUSAL_LM", "SEQ_CLS"…, "" when not said
+	BaseHint    string // base_model_name_or_path: a hint, never a check
+	Replication [][2]int
+	// TieWeights is PEFT's ensure_weight_tying: edits of tied modules are one edit.
+	TieWeights bool
+	// AutoClass is auto_mapping.base_model_class when present ("BertForSequenceClassification").
+	AutoClass string
+	Warnings  []string
+	Close     func() error // releases the mapped weights
+}
