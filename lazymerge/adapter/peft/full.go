@@ -1,0 +1,148 @@
+package peft
+
+import (
+	"slices"
+	"strings"
+
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+// fullTensor is a whole parameter in the adapter's file.
+type fullTensor struct {
+	tensorKey
+	tensor *safetensors.Tensor
+}
+
+// fullPlace is what a whole parameter replaces; a module trained as a whole comes
+// after the base under it.
+type fullPlace struct {
+	module, param string
+	base          bool
+}
+
+func (p *parser) collectFull(k tensorKey, t *safetensors.Tensor) error {
+	k.saved = !k.base && (k.saved || p.isSaved(k.module))
+	place := fullPlace{k.module, k.param, k.base}
+	if first := p.places[place]; first != nil {
+		// PEFT writes the copy of a module to save a second time, under the
+		// wrapper's name, when it also saves the embeddings or all biases.
+		return p.same(first, t)
+	}
+	p.places[place] = t
+	p.full = append(p.full, fullTensor{tensorKey: k, tensor: t})
+	return nil
+}
+
+// isSaved tells whether the parameter of a module belongs to modules_to_save: PEFT
+// takes every module whose name ends with an entry, without regard to dots, and all
+// below it (peft utils/other.py:1088 @0.21.2).
+func (p *parser) isSaved(module string) bool {
+	return p.savedBy(module) != ""
+}
+
+func (p *parser) savedBy(module string) string {
+	for path := module; path != ""; {
+		for _, name := range p.config.savedModules() {
+			if name != "" && strings.HasSuffix(path, name) {
+				return name
+			}
+		}
+		dot := strings.LastIndexByte(path, '.')
+		if dot < 0 {
+			return ""
+		}
+		path = path[:dot]
+	}
+	return ""
+}
+
+// addFull makes the edits that replace whole parameters: first those that change the
+// base under all modules that share it, then those of modules trained as a whole.
+func (p *parser) addFull() error {
+	var unlisted []string
+	for _, f := range p.full {
+		if f.saved {
+			continue
+		}
+		p.add(replaceEdit(f, transform.Shared))
+		if !p.expected(f) {
+			unlisted = append(unlisted, f.tensor.Name)
+		}
+	}
+	scope := transform.Own
+	if p.config.LoRA.TieWeights {
+		scope = transform.Shared
+	}
+	for _, f := range p.full {
+		if f.saved {
+			e := replaceEdit(f, scope)
+			e.Adds = true
+			p.add(e)
+		}
+	}
+	if len(unlisted) > 0 {
+		p.warn("%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
+	}
+	return nil
+}
+
+func replaceEdit(f fullTensor, scope transform.Scope) transform.Edit {
+	return transform.Edit{
+		Module: f.module, Param: f.param, Scope: scope, Keys: []string{f.tensor.Name},
+		Transform: transform.Replace{Value: f.tensor},
+	}
+}
+
+// embeddings are the modules that PEFT saves whole when they are adapted or resized
+// (EMBEDDING_LAYER_NAMES, and the input embeddings of other architectures).
+var embeddings = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
+
+// expected tells whether PEFT is known to save such a tensor of its own accord. It
+// loads every parameter that the model has, so the others count as well.
+func (p *parser) expected(f fullTensor) bool {
+	if f.param == "bias" && p.config.LoRA.Bias != "none" {
+		return true
+	}
+	return f.base || slices.Contains(embeddings, component(f.module))
+}
+
+// checkSaved looks for the tensors of modules_to_save. PEFT refuses to load an
+// adapter without them if the base has such a module.
+func (p *parser) checkSaved() error {
+	found := make(map[string]bool)
+	for _, f := range p.full {
+		for _, name := range p.config.LoRA.ModulesToSave {
+			if f.saved && endsIn(f.module, name) {
+				found[name] = true
+			}
+		}
+	}
+	for _, name := range p.config.LoRA.ModulesToSave {
+		switch {
+		case found[name], name == "":
+		case name == "classifier" || name == "score":
+			// PEFT lists both for every classification task; a model has one.
+			if !found["classifier"] && !found["score"] {
+				p.warn("the config lists %q as trained, but the weights hold no tensor of it", name)
+			}
+		default:
+			return &MissingTensorError{File: p.file.Path(), Module: name, Want: "parameter"}
+		}
+	}
+	return nil
+}
+
+// endsIn tells whether module or a module above it ends with name.
+func endsIn(module, name string) bool {
+	for {
+		if strings.HasSuffix(module, name) {
+			return true
+		}
+		dot := strings.LastIndexByte(module, '.')
+		if dot < 0 {
+			return false
+		}
+		module = module[:dot]
+	}
+}

@@ -1,0 +1,140 @@
+package peft
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+// ours tells whether an error is one of the types that callers know.
+func ours(err error) bool {
+	for _, target := range []any{
+		new(*ConfigError), new(*FieldError), new(*UnsupportedError), new(*NoWeightsError), new(*UnknownTensorsError),
+		new(*MissingTensorError), new(*DuplicateTensorError), new(*EmptyError), new(*NonFiniteError), new(*RankError),
+		new(*safetensors.Error), new(*fs.PathError),
+	} {
+		if errors.As(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// FuzzReadConfig: what is accepted is JSON of type LORA with values in their ranges,
+// and reads the same again after its keys were decoded and encoded.
+func FuzzReadConfig(f *testing.F) {
+	for _, dir := range savedAdapters(f) {
+		text, err := os.ReadFile(filepath.Join(dir, configName))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Add([]byte(`{"peft_type":"LORA","rank_pattern":{"a|b":3},"trainable_token_indices":{"e":[1]}}`))
+	f.Add([]byte(`{"peft_type":"LORA","lora_alpha":NaN}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := readText(string(text))
+		if err != nil {
+			if !ours(err) {
+				t.Errorf("%T: %v", err, err)
+			}
+			return
+		}
+		if c.PeftType != "LORA" || c.LoRA.R <= 0 || math.IsNaN(c.LoRA.Alpha) || math.IsInf(c.LoRA.Alpha, 0) {
+			t.Errorf("%+v", c)
+		}
+		for _, p := range c.LoRA.RankPattern {
+			if p.Rank <= 0 {
+				t.Errorf("rank %d", p.Rank)
+			}
+		}
+		var generic map[string]any
+		if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), &generic); err != nil || generic["peft_type"] != "LORA" {
+			t.Errorf("accepted %q: %v", text, err)
+		}
+	})
+}
+
+// FuzzOpen: config and header of the file are the input; the data is made to fit.
+// Every tensor of an accepted file is accounted for, and no edit is without tensors.
+func FuzzOpen(f *testing.F) {
+	for _, dir := range savedAdapters(f) {
+		config, err := os.ReadFile(filepath.Join(dir, configName))
+		if err != nil {
+			f.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, weightsName))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(config, data)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, config, data []byte) {
+		put(t, dir, configName, config)
+		put(t, dir, weightsName, data)
+		r, err := Open(dir, Options{AllowNonFinite: true})
+		if err != nil {
+			if !ours(err) {
+				t.Errorf("%T: %v", err, err)
+			}
+			return
+		}
+		defer r.Close()
+		checkRecipe(t, r, tensorNames(t, filepath.Join(dir, weightsName)))
+	})
+}
+
+func checkRecipe(t *testing.T, r *transform.Recipe, names []string) {
+	t.Helper()
+	used := make(map[string]int)
+	for _, e := range r.Edits {
+		if e.Module == "" || e.Param == "" || len(e.Keys) == 0 || len(e.Keys) != len(e.Transform.Tensors()) {
+			t.Errorf("edit %+v", e)
+		}
+		for i, x := range e.Transform.Tensors() {
+			if x.Name != e.Keys[i] {
+				t.Errorf("keys %q, tensor %q", e.Keys, x.Name)
+			}
+			used[x.Name]++
+		}
+		if low, ok := lowRankOf(e.Transform); ok && (low.A.Shape[0] <= 0 || math.IsNaN(low.Scale)) {
+			t.Errorf("edit %+v", e)
+		}
+	}
+	for _, name := range names {
+		if used[name] > 1 {
+			t.Errorf("%q is in %d edits", name, used[name])
+		}
+		if used[name] == 0 && !repeated(name, names) {
+			t.Errorf("%q is in no edit", name)
+		}
+	}
+}
+
+// repeated tells whether a tensor may be left out: another has its meaning, or PEFT's
+// merge does not read it.
+func repeated(name string, names []string) bool {
+	k, ok := parseKey(name)
+	if !ok {
+		return false
+	}
+	if k.role == roleIgnored {
+		return true
+	}
+	for _, other := range names {
+		o, ok := parseKey(other)
+		if ok && other != name && o.role == k.role && o.module == k.module && o.param == k.param && o.base == k.base {
+			return true
+		}
+	}
+	return false
+}

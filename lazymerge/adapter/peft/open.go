@@ -1,0 +1,196 @@
+package peft
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+const weightsName = "adapter_model.safetensors"
+
+// pickles are the other names of weights that consumers of adapters read.
+var pickles = []string{"adapter_model.bin", "adapter_model.pt"}
+
+// Options say which findings are warnings instead of errors.
+type Options struct {
+	AllowUnused    bool // tensors without a meaning
+	AllowNonFinite bool // NaN and infinite values
+}
+
+// Open reads the adapter in dir. The recipe keeps the weights file mapped until its
+// Close. Errors: those of ReadConfig and of safetensors.Open, *NoWeightsError,
+// *EmptyError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
+// *RankError, *NonFiniteError.
+func Open(dir string, o Options) (*transform.Recipe, error) {
+	config, err := ReadConfig(filepath.Join(dir, configName))
+	if err != nil {
+		return nil, err
+	}
+	path, err := findWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	recipe, err := parse(config, file, o)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return recipe, nil
+}
+
+// findWeights prefers safetensors, as PEFT does.
+func findWeights(dir string) (string, error) {
+	path := filepath.Join(dir, weightsName)
+	_, err := os.Stat(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return path, err
+	}
+	for _, name := range pickles {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return "", &UnsupportedError{Path: dir, Field: name, Reason: "weights in pickle files are not read by this version, which needs " + weightsName}
+		}
+	}
+	return "", &NoWeightsError{Dir: dir}
+}
+
+// parser collects what the tensors of one file say.
+type parser struct {
+	config *Config
+	file   *safetensors.File
+	opt    Options
+	scales *scales
+	scan   *scan
+	recipe *transform.Recipe
+
+	layers  []*layer
+	byName  map[string]*layer
+	full    []fullTensor
+	places  map[fullPlace]*safetensors.Tensor
+	tokens  []tokenTensor
+	unknown []string
+	names   map[string]bool // adapter names left in keys
+	heads   map[string]bool // modules that are torch's MultiheadAttention
+}
+
+func parse(c *Config, f *safetensors.File, o Options) (*transform.Recipe, error) {
+	t, ok := findType(c.PeftType)
+	if !ok || t.parse == nil {
+		return nil, checkType(c.Path, c.PeftType)
+	}
+	p := &parser{
+		config: c, file: f, opt: o,
+		byName: make(map[string]*layer), places: make(map[fullPlace]*safetensors.Tensor),
+		names: make(map[string]bool), heads: make(map[string]bool),
+		recipe: &transform.Recipe{
+			Type: c.PeftType, File: f.Path(), TaskType: c.TaskType, BaseHint: c.Base, AutoClass: c.AutoClass,
+			Close: f.Close,
+		},
+	}
+	if err := checkEmpty(f); err != nil {
+		return nil, err
+	}
+	var err error
+	if p.scan, err = scanFile(f, o); err != nil {
+		return nil, err
+	}
+	p.recipe.Warnings = append(p.recipe.Warnings, p.scan.warnings...)
+	if err := t.parse(p); err != nil {
+		return nil, err
+	}
+	return p.recipe, nil
+}
+
+// lora makes the recipe of peft_type LORA.
+func (p *parser) lora() error {
+	p.recipe.Replication = p.config.LoRA.Replication
+	p.recipe.TieWeights = p.config.LoRA.TieWeights
+	var err error
+	if p.scales, err = newScales(p.config); err != nil {
+		return err
+	}
+	for _, t := range p.file.Tensors() {
+		if err := p.collect(t); err != nil {
+			return err
+		}
+	}
+	if err := p.settle(); err != nil {
+		return err
+	}
+	for _, step := range []func() error{p.addFull, p.addLayers, p.addTokens, p.checkSaved, p.checkTargets} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect gives a tensor its place by its name.
+func (p *parser) collect(t *safetensors.Tensor) error {
+	k, ok := parseKey(t.Name)
+	if !ok {
+		p.unknown = append(p.unknown, t.Name)
+		return nil
+	}
+	switch k.role {
+	case roleIgnored:
+		return nil
+	case roleFull:
+		return p.collectFull(k, t)
+	}
+	if k.adapter != "" {
+		p.names[k.adapter] = true
+	}
+	if k.role == roleTokens {
+		return p.collectTokens(k, t)
+	}
+	return p.collectLayer(k, t)
+}
+
+// settle reports what collect could not use.
+func (p *parser) settle() error {
+	if len(p.names) > 1 {
+		return &UnsupportedError{Path: p.file.Path(), Type: p.config.PeftType, Field: weightsName,
+			Reason: "the file holds several adapters: " + shortList(sortedKeys(p.names))}
+	}
+	if len(p.unknown) == 0 {
+		return nil
+	}
+	err := &UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	if !p.opt.AllowUnused {
+		return err
+	}
+	p.warn("left out: %v", err)
+	return nil
+}
+
+func (p *parser) warn(format string, args ...any) {
+	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
+}
+
+func (p *parser) add(e transform.Edit) {
+	p.recipe.Edits = append(p.recipe.Edits, e)
+}
+
+// same tells whether a second tensor for one place repeats the first. Errors:
+// *DuplicateTensorError when it does not.
+func (p *parser) same(first, second *safetensors.Tensor) error {
+	equal, err := equalTensors(first, second)
+	if err == nil && !equal {
+		return &DuplicateTensorError{File: p.file.Path(), Tensors: [2]string{first.Name, second.Name}}
+	}
+	return err
+}
+
+// component is the last part of a module's name.
+func component(module string) string {
+	return module[strings.LastIndexByte(module, '.')+1:]
+}

@@ -1,0 +1,91 @@
+package peft
+
+import (
+	"bytes"
+	"slices"
+
+	"lorafs/safetensors"
+)
+
+// scanChunk bounds what is made resident at a time.
+const scanChunk = 1 << 20
+
+// scan is what one pass over the weights finds.
+type scan struct {
+	zero     map[*safetensors.Tensor]bool // every element is zero
+	warnings []string
+}
+
+// checkEmpty refuses files without values. Errors: *EmptyError.
+func checkEmpty(f *safetensors.File) error {
+	tensors := f.Tensors()
+	var empty []string
+	for _, t := range tensors {
+		n, err := t.Elements()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			empty = append(empty, t.Name)
+		}
+	}
+	if len(tensors) == 0 || len(empty) > 0 {
+		return &EmptyError{File: f.Path(), Size: f.Size(), Tensors: empty, Total: len(tensors)}
+	}
+	return nil
+}
+
+// scanFile looks at every value of the file.
+func scanFile(f *safetensors.File, o Options) (*scan, error) {
+	s := &scan{zero: make(map[*safetensors.Tensor]bool)}
+	var bad []string
+	for _, t := range f.Tensors() {
+		finite, zero, err := scanTensor(t)
+		if err != nil {
+			return nil, err
+		}
+		s.zero[t] = zero
+		if finite {
+			continue
+		}
+		if !o.AllowNonFinite {
+			return nil, &NonFiniteError{File: f.Path(), Tensor: t.Name}
+		}
+		bad = append(bad, t.Name)
+	}
+	if len(bad) > 0 {
+		s.warnings = append(s.warnings, "NaN or infinite values in "+shortList(bad))
+	}
+	return s, nil
+}
+
+func scanTensor(t *safetensors.Tensor) (finite, zero bool, err error) {
+	finite, zero = true, true
+	for lo := int64(0); lo < t.Size(); lo += scanChunk {
+		b, err := t.Slice(lo, min(lo+scanChunk, t.Size()))
+		if err != nil {
+			return false, false, err
+		}
+		finite = finite && safetensors.Finite(b, t.DType)
+		zero = zero && safetensors.AllZero(b)
+	}
+	return finite, zero, nil
+}
+
+// equalTensors compares two tensors bit by bit.
+func equalTensors(a, b *safetensors.Tensor) (bool, error) {
+	if a.DType != b.DType || !slices.Equal(a.Shape, b.Shape) {
+		return false, nil
+	}
+	for lo := int64(0); lo < a.Size(); lo += scanChunk {
+		x, err := a.Slice(lo, min(lo+scanChunk, a.Size()))
+		if err != nil {
+			return false, err
+		}
+		y, err := b.Slice(lo, min(lo+scanChunk, b.Size()))
+		if err != nil || !bytes.Equal(x, y) {
+			return false, err
+		}
+	}
+	return true, nil
+}

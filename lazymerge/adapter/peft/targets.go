@@ -1,0 +1,47 @@
+package peft
+
+import "strings"
+
+// checkTargets warns of modules that target_modules does not match: PEFT would drop
+// their tensors. It is no error, since names of modules change between versions of
+// transformers and patterns do not follow.
+func (p *parser) checkTargets() error {
+	c := p.config.LoRA
+	if c.TieWeights || c.TargetModules == nil && c.TargetRegexp == "" || c.TargetRegexp == "all-linear" {
+		return nil
+	}
+	match := c.listMatch
+	if c.TargetRegexp != "" {
+		re, err := compileFull(c.TargetRegexp)
+		if err != nil {
+			p.warn("target_modules cannot be checked: %v", err)
+			return nil
+		}
+		match = re.match
+	}
+	var missed []string
+	for _, l := range p.layers {
+		ok, err := match(l.pattern)
+		if err != nil {
+			p.warn("target_modules cannot be checked: %v", err)
+			return nil
+		}
+		if !ok {
+			missed = append(missed, l.module)
+		}
+	}
+	if len(missed) > 0 {
+		p.warn("target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
+	}
+	return nil
+}
+
+// listMatch is PEFT's rule for a list of names.
+func (c *LoRAConfig) listMatch(module string) (bool, error) {
+	for _, t := range c.TargetModules {
+		if module == t || strings.HasSuffix(module, "."+t) || t == "all-linear" {
+			return true, nil
+		}
+	}
+	return false, nil
+}
