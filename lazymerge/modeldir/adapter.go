@@ -1,0 +1,276 @@
+package modeldir
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// FindAdapters finds the adapters that refs name. Each is a path or the id of a
+// cached repository, with or without NAME= in front: an adapter directory, the
+// output of a training run (its own adapter, else its newest healthy checkpoint),
+// or a library of those, one level deep.
+//
+// A lone adapter that cannot be opened is an error. Among several it is an entry
+// with Err set. What the caller wrote wrongly (no such path, names that collide) is
+// an error in any case: *NotFoundError, *NameError, *NameCollisionError,
+// *StackError; else *NotAdapterError, *UnsupportedFileError, *NoCheckpointError,
+// *LinkError, *FileKindError, *LimitError, *fs.PathError.
+func FindAdapters(refs []string) (*Library, error) {
+	lib := &Library{}
+	for _, ref := range refs {
+		named, err := parseRef(ref)
+		if err != nil {
+			return nil, err
+		}
+		found, err := named.find()
+		if err != nil {
+			return nil, err
+		}
+		if len(refs) == 1 && !found.library {
+			if err := found.adapters[0].Err; err != nil {
+				return nil, err
+			}
+			lib.Single = named.name == ""
+		}
+		if !lib.Single && !found.library {
+			if err := checkName(ref, found.adapters[0].Name); err != nil {
+				return nil, err
+			}
+		}
+		lib.Adapters = append(lib.Adapters, found.adapters...)
+	}
+	return lib, sortUnique(lib.Adapters)
+}
+
+// reference is one ADAPTER argument, taken apart and found on disk.
+type reference struct {
+	ref  string // as it was written
+	name string // what stood before "=", "" when nothing did
+	host string // where it is
+	tree string // its name in the tree
+}
+
+// parseRef takes a reference apart. A path that exists as written wins over every
+// other reading.
+func parseRef(ref string) (reference, error) {
+	host, err := locate(ref)
+	if err == nil {
+		return reference{ref: ref, host: host, tree: treeName(ref, host)}, nil
+	}
+	if name, rest, ok := strings.Cut(ref, "="); ok && !strings.Contains(name, "/") {
+		if err := checkName(ref, name); err != nil {
+			return reference{}, err
+		}
+		if host, err = locate(rest); err == nil {
+			return reference{ref: ref, name: name, host: host, tree: name}, nil
+		}
+		return reference{}, notFoundOrStack(rest, err)
+	}
+	return reference{}, notFoundOrStack(ref, err)
+}
+
+// weighted is a reference with a weight, as A@0.7.
+var weighted = regexp.MustCompile(`^(.+)@[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$`)
+
+// notFoundOrStack tells a stack from a name that does not exist.
+func notFoundOrStack(ref string, err error) error {
+	var missing *NotFoundError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	if m := weighted.FindStringSubmatch(ref); m != nil {
+		if _, err := locate(m[1]); err == nil {
+			return &StackError{Ref: ref}
+		}
+	}
+	for i, r := range ref {
+		if r == '+' && isPart(ref[:i]) {
+			return &StackError{Ref: ref}
+		}
+	}
+	return err
+}
+
+// isPart reports whether what stands before a plus is an adapter of a stack.
+func isPart(ref string) bool {
+	if m := weighted.FindStringSubmatch(ref); m != nil {
+		ref = m[1]
+	}
+	_, err := locate(ref)
+	return err == nil
+}
+
+// found is what a reference led to.
+type found struct {
+	adapters []Adapter
+	library  bool
+}
+
+func (r reference) find() (found, error) {
+	if !isDir(r.host) {
+		a := Adapter{Name: r.fileName(), Ref: r.ref, Dir: filepath.Dir(r.host), Err: fileProblem(r.host)}
+		return found{adapters: []Adapter{a}}, nil
+	}
+	s, err := newScope(r.host)
+	if err != nil {
+		return found{}, err
+	}
+	a, err := s.openAdapter()
+	var none *NotAdapterError
+	if errors.As(err, &none) && !none.IsBase {
+		return r.findLibrary(s, none)
+	}
+	a.Name, a.Ref, a.Err = r.tree, r.ref, err
+	return found{adapters: []Adapter{a}}, nil
+}
+
+// fileName is the tree name of an adapter that is one file.
+func (r reference) fileName() string {
+	if r.name != "" {
+		return r.name
+	}
+	return strings.TrimSuffix(r.tree, weightsExt)
+}
+
+// fileProblem says why a file is no adapter that can be opened.
+func fileProblem(host string) error {
+	info, err := os.Stat(host)
+	if err != nil {
+		return err
+	}
+	name := filepath.Base(host)
+	switch {
+	case !info.Mode().IsRegular():
+		return &FileKindError{Path: host, Mode: info.Mode()}
+	case isAdapterFile(name) && !strings.HasPrefix(name, "pytorch_lora_weights"):
+		return &NotAdapterError{Path: host, Reason: "it is one file of an adapter directory", Names: []string{filepath.Dir(host)}}
+	case isWeights(name):
+		return &UnsupportedFileError{Path: host, Format: "an adapter in one safetensors file (kohya, LyCORIS, diffusers)"}
+	}
+	return &NotAdapterError{Path: host, Reason: "it is not a safetensors file"}
+}
+
+// openAdapter opens the one adapter of a directory. A directory that is not meant
+// to be one gives a *NotAdapterError. Dir is set when there is an error, too.
+func (s scope) openAdapter() (Adapter, error) {
+	a := Adapter{Dir: s.root}
+	own := hasAdapterWeights(s.root)
+	switch {
+	case !own && len(checkpoints(s.root)) > 0:
+		dir, note, err := s.newestHealthy()
+		if err != nil {
+			return a, err
+		}
+		a.Dir, a.Note, s = dir, note, s.at(dir)
+	case own || exists(filepath.Join(s.root, adapterConfig)):
+		a.Note = furtherAdapters(s.root)
+	default:
+		return a, s.notAdapter()
+	}
+	if err := s.readable(); err != nil {
+		return a, err
+	}
+	var err error
+	a.Files, err = s.overlay()
+	return a, err
+}
+
+// furtherAdapters notes the adapters that PEFT saved beside the default one.
+func furtherAdapters(dir string) string {
+	var names []string
+	for _, name := range adapterDirs(dir) {
+		if !checkpointName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return "the directory's own adapter was chosen; it also holds " + strings.Join(names, ", ")
+}
+
+// notAdapter says what a directory without an adapter is.
+func (s scope) notAdapter() error {
+	names, err := readNames(s.root)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"} {
+		if names[name] {
+			return &UnsupportedFileError{Path: filepath.Join(s.root, name), Format: "a diffusers LoRA"}
+		}
+	}
+	e := &NotAdapterError{Path: s.root, Reason: "neither an " + adapterConfig + " nor a sub-directory with one"}
+	for _, name := range sorted(names) {
+		if !hidden(name) {
+			e.Names = append(e.Names, name)
+		}
+	}
+	if names["model_index.json"] || names["config.json"] && s.hasModel() {
+		e.IsBase, e.Reason, e.Names = true, "it is a base model", nil
+	}
+	return e
+}
+
+func (s scope) hasModel() bool {
+	_, err := s.component("")
+	return err == nil
+}
+
+// findLibrary lists the adapters of a directory that is none itself.
+func (r reference) findLibrary(s scope, none *NotAdapterError) (found, error) {
+	names, err := readNames(s.root)
+	if err != nil {
+		return found{}, err
+	}
+	lib := found{library: true}
+	for _, name := range sorted(names) {
+		if hidden(name) {
+			continue
+		}
+		if a, ok := s.libraryEntry(name); ok {
+			a.Ref = filepath.Join(r.host, name)
+			if err := checkName(a.Ref, a.Name); err != nil && a.Err == nil {
+				a.Err = err
+			}
+			lib.adapters = append(lib.adapters, a)
+		}
+	}
+	if lib.adapters == nil {
+		return found{}, none
+	}
+	if r.name != "" {
+		return found{}, &NameError{Ref: r.ref, Name: r.name, Reason: "cannot be given to a library of several adapters"}
+	}
+	return lib, nil
+}
+
+// libraryEntry opens one entry of a library; ok is false for what has nothing of
+// an adapter. What a link points to outside of the library is not looked at.
+func (s scope) libraryEntry(name string) (a Adapter, ok bool) {
+	path := filepath.Join(s.root, name)
+	real, info, err := s.resolve(path)
+	if err != nil {
+		var link *LinkError
+		leaving := errors.As(err, &link) && (isWeights(name) || isDir(link.Target) && looksLikeAdapter(link.Target))
+		return Adapter{Name: strings.TrimSuffix(name, weightsExt), Dir: path, Err: err}, leaving
+	}
+	if !info.IsDir() {
+		stem := strings.TrimSuffix(name, weightsExt)
+		return Adapter{Name: stem, Dir: s.root, Err: fileProblem(path)}, stem != name
+	}
+	if real == s.root {
+		return Adapter{}, false
+	}
+	a, err = s.at(real).openAdapter()
+	var none *NotAdapterError
+	if errors.As(err, &none) || errors.Is(err, fs.ErrPermission) && !looksLikeAdapter(real) {
+		return Adapter{}, false
+	}
+	a.Name, a.Err = name, err
+	return a, true
+}
