@@ -1,0 +1,332 @@
+package lazymerge
+
+import (
+	"errors"
+	"slices"
+	"sort"
+
+	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+// output is one tensor of the merged model.
+type output struct {
+	slot
+	info  safetensors.Info // as the view shows it
+	added bool             // the base has no such tensor
+	edits []placedEdit
+	chain []boundEdit // edits that compute, in order of application
+
+	root   *output // of a tied module without a tensor on disk: the tensor it shares
+	placed bool    // such an output is part of the view
+}
+
+type placedEdit struct {
+	transform.Edit
+	order int // place in the recipe
+	how   string
+}
+
+// boundEdit is a transform fitted to its tensor.
+type boundEdit struct {
+	placedEdit
+	bound transform.Bound
+	once  *once // of a Preparer, else nil
+}
+
+func (o *output) edited() bool { return len(o.edits) > 0 }
+
+// touched says whether the view's bytes differ from the base's for this slot.
+func (o *output) touched() bool {
+	return o.added || o.edited() || o.info.Name != o.from.Name
+}
+
+func (o *output) add(e placedEdit) {
+	o.edits = append(o.edits, e)
+	sort.SliceStable(o.edits, func(i, j int) bool { return o.edits[i].order < o.edits[j].order })
+}
+
+// planner decides where each edit of a recipe goes in one component.
+type planner struct {
+	base   *Base
+	c      *component
+	recipe *transform.Recipe
+	opt    Options
+
+	names   *resolve.Index
+	outputs []*output
+	byName  map[string]*output
+
+	matched   map[string]string // base tensor and parameter → module that claimed it
+	unmatched []Unmatched
+	warnings  []string
+	config    configEdits
+}
+
+// newPlanner lays out the component's tensors, with layers replicated as the
+// recipe asks.
+func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*planner, error) {
+	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[string]string)}
+	slots, names := c.slots, c.names
+	if len(r.Replication) > 0 {
+		copied, err := replicate(c.slots, r.Replication)
+		if err != nil {
+			return nil, &ReplicationError{Adapter: r.File, Reason: err.Error()}
+		}
+		slots = copied.slots
+		names = func() *resolve.Index { return c.index(slots) }
+		p.config.layers = copied.layers
+	}
+	p.names = names()
+	for _, s := range slots {
+		info := s.from.Info
+		info.Name = s.name
+		p.append(&output{slot: s, info: info})
+	}
+	return p, nil
+}
+
+func (p *planner) append(o *output) *output {
+	p.outputs = append(p.outputs, o)
+	p.byName[o.name] = o
+	return o
+}
+
+// place finds the tensor of every edit. What is found nowhere is left in
+// p.unmatched.
+func (p *planner) place() error {
+	for i, e := range p.recipe.Edits {
+		if err := p.placeOne(placedEdit{Edit: e, order: i}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planner) placeOne(e placedEdit) error {
+	m, err := p.find(&e)
+	if err != nil {
+		return p.missing(e, err)
+	}
+	e.how = m.How
+	if err := p.claim(m, e); err != nil {
+		return err
+	}
+	root := p.byName[m.Name]
+	switch {
+	case m.Tied && e.Scope == transform.Shared:
+		return p.placeShared(root, m.Own, e)
+	case m.Tied:
+		p.ghost(m.Own, root).add(e)
+	case e.Scope == transform.Shared:
+		return p.placeShared(root, m.Name, e)
+	default:
+		root.add(e)
+	}
+	return nil
+}
+
+// find resolves the edit's parameter; a module that keeps its weight under another
+// name (in_proj_weight) offers that as an alternative.
+func (p *planner) find(e *placedEdit) (resolve.Match, error) {
+	m, err := p.names.Find(e.Module, e.Param)
+	for _, alt := range e.Alt {
+		if err == nil {
+			break
+		}
+		if found, altErr := p.names.Find(e.Module, alt); altErr == nil {
+			m, err, e.Param = found, nil, alt
+		}
+	}
+	return m, err
+}
+
+// missing books an edit without a base tensor: as a new tensor where the edit may
+// add one, else as unmatched.
+func (p *planner) missing(e placedEdit, err error) error {
+	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys}
+	var ambiguous *resolve.AmbiguousError
+	var notFound *resolve.NotFoundError
+	switch {
+	case errors.As(err, &ambiguous):
+		u.Ambiguous = ambiguous.Candidates
+	case errors.As(err, &notFound):
+		u.Nearest = notFound.Nearest
+	default:
+		return err
+	}
+	replace, ok := e.Transform.(transform.Replace)
+	if e.Adds && ok && u.Ambiguous == nil {
+		p.addTensor(e, replace)
+		return nil
+	}
+	p.unmatched = append(p.unmatched, u)
+	return nil
+}
+
+func (p *planner) addTensor(e placedEdit, r transform.Replace) {
+	name := p.names.NewName(e.Module, e.Param)
+	e.how = "added"
+	info := safetensors.Info{Name: name, DType: p.dtype(), Shape: r.Value.Shape}
+	shard := len(p.c.shards) - 1
+	o := p.append(&output{slot: slot{name: name, shard: shard, from: r.Value}, info: info, added: true})
+	o.add(e)
+}
+
+// dtype is the component's weights' dtype: that of most of its bytes.
+func (p *planner) dtype() safetensors.DType {
+	var bytes [safetensors.U64 + 1]int64
+	best := safetensors.F32
+	for _, s := range p.c.slots {
+		switch d := s.from.DType; d {
+		case safetensors.F16, safetensors.BF16, safetensors.F32, safetensors.F64:
+			n, err := s.from.Bytes()
+			if err != nil {
+				continue
+			}
+			if bytes[d] += n; bytes[d] > bytes[best] {
+				best = d
+			}
+		}
+	}
+	return best
+}
+
+// claim refuses a second module that means the same tensor: two names of one
+// module would be merged twice.
+func (p *planner) claim(m resolve.Match, e placedEdit) error {
+	key := m.Name
+	if m.Tied {
+		key = m.Own
+	}
+	if other, taken := p.matched[key]; taken && other != e.Module {
+		return &CollisionError{Adapter: p.recipe.File, Tensor: key, Modules: [2]string{other, e.Module}}
+	}
+	p.matched[key] = e.Module
+	return nil
+}
+
+// bind fits every edit to its tensor.
+func (p *planner) bind() error {
+	for _, o := range p.outputs {
+		if err := p.bindOutput(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *planner) bindOutput(o *output) error {
+	for _, e := range o.edits {
+		if r, ok := e.Transform.(transform.Replace); ok {
+			if err := p.bindReplace(o, e, r); err != nil {
+				return err
+			}
+			continue
+		}
+		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
+		bound, err := e.Transform.Bind(param, p.opt.Rounding)
+		if err != nil {
+			return p.editError(o, e, err)
+		}
+		be := boundEdit{placedEdit: e, bound: bound}
+		if _, ok := bound.(transform.Preparer); ok {
+			be.once = newOnce()
+		}
+		o.chain = append(o.chain, be)
+	}
+	return nil
+}
+
+// bindReplace makes the adapter's tensor the source. Only the number of rows may
+// change (a resized vocabulary, another number of labels).
+func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
+	got, want := r.Value.Shape, o.info.Shape
+	if !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
+		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
+	}
+	if !floating(o.info.DType) || !floating(r.Value.DType) {
+		if o.info.DType != r.Value.DType {
+			return p.editError(o, e, &transform.DTypeError{Tensor: o.name, DType: o.info.DType})
+		}
+	}
+	if len(got) > 0 && len(want) > 0 && got[0] != want[0] {
+		p.config.resized(o.name, want[0], got[0])
+	}
+	o.from, o.info.Shape, o.chain = r.Value, got, nil
+	return nil
+}
+
+func floating(d safetensors.DType) bool {
+	switch d {
+	case safetensors.F16, safetensors.BF16, safetensors.F32, safetensors.F64:
+		return true
+	}
+	return false
+}
+
+func (p *planner) editError(o *output, e placedEdit, err error) error {
+	var dtype *transform.DTypeError
+	method := p.c.quantization()
+	if errors.As(err, &dtype) || method != "" {
+		if method == "" {
+			method = "dtype " + o.info.DType.String()
+		}
+		return &QuantizedError{Base: p.base.Ref(), Method: method, Tensor: o.name}
+	}
+	return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: o.name, Keys: e.Keys, Err: err}
+}
+
+// settle turns what found no tensor into an error, or a warning where the caller
+// allows it.
+func (p *planner) settle() error {
+	if len(p.unmatched) == 0 {
+		return nil
+	}
+	err := &UnmatchedError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensors: p.unmatched}
+	if !p.opt.AllowUnused {
+		return err
+	}
+	p.warnings = append(p.warnings, "left out: "+err.Error())
+	return nil
+}
+
+// makePlan plans the recipe for the component that all of its edits fit.
+func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
+	var fits []*planner
+	var best *planner
+	for _, c := range b.components {
+		p, err := newPlanner(b, c, r, opt)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.place(); err != nil {
+			return nil, err
+		}
+		if len(p.unmatched) == 0 {
+			fits = append(fits, p)
+		}
+		if best == nil || len(p.unmatched) < len(best.unmatched) {
+			best = p
+		}
+	}
+	if len(fits) > 1 {
+		return nil, &PartError{Base: b.Ref(), Parts: [2]string{fits[0].c.dir.Dir, fits[1].c.dir.Dir}}
+	}
+	if err := best.settle(); err != nil {
+		return nil, err
+	}
+	if err := best.finish(); err != nil {
+		return nil, err
+	}
+	return best, nil
+}
+
+func (p *planner) finish() error {
+	if err := p.untie(); err != nil {
+		return err
+	}
+	p.renameForTask()
+	return p.bind()
+}

@@ -1,0 +1,173 @@
+package lazymerge
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"text/tabwriter"
+
+	"lorafs/lazymerge/modeldir"
+	"lorafs/safetensors"
+)
+
+// Report says what an adapter changes in its base, tensor by tensor.
+type Report struct {
+	Base     string   `json:"base"`
+	Adapter  string   `json:"adapter"`
+	Note     string   `json:"note,omitempty"`
+	Type     string   `json:"type"`
+	Rounding string   `json:"rounding"`
+	Edits    []Change `json:"edits"`
+	Added    []string `json:"added,omitempty"`   // tensors that the base does not have
+	Dropped  []string `json:"dropped,omitempty"` // tensors that the merged class does not have
+	Config   []string `json:"config,omitempty"`  // what changed in config.json
+	LeftOut  []string `json:"left_out,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	Tensors  int      `json:"tensors"`        // in the merged model
+	Merged   int      `json:"tensors_merged"` // of them changed by the adapter
+}
+
+// Change is one edit: the adapter tensors it reads and the tensor it changes.
+type Change struct {
+	Tensor  string    `json:"tensor"`
+	Match   string    `json:"match"` // how the name was found
+	Keys    []string  `json:"adapter_tensors"`
+	Norms   []float64 `json:"norms"` // Frobenius, one per adapter tensor; -1 when it is not finite
+	Type    string    `json:"type"`
+	Rank    int       `json:"rank,omitempty"`
+	Scaling float64   `json:"scaling,omitempty"`
+	Note    string    `json:"note,omitempty"`
+}
+
+func newReport(m *Model, a modeldir.Adapter, opt Options, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
+	p := m.plan
+	r := &Report{
+		Base: m.base.Ref(), Adapter: a.Ref, Note: a.Note, Type: m.recipe.Type, Rounding: opt.Rounding.String(),
+		Dropped: p.config.dropped, LeftOut: leftOut, Tensors: len(p.outputs),
+		Warnings: append(append([]string(nil), m.recipe.Warnings...), p.warnings...),
+	}
+	var read [][]*safetensors.Tensor
+	for _, o := range p.outputs {
+		if o.added {
+			r.Added = append(r.Added, o.info.Name)
+		}
+		if o.edited() {
+			r.Merged++
+		}
+		for _, e := range o.edits {
+			d := e.Transform.Describe()
+			r.Edits = append(r.Edits, Change{
+				Tensor: o.info.Name, Match: e.how, Keys: e.Keys,
+				Type: d.Type, Rank: d.Rank, Scaling: d.Scaling, Note: d.Note,
+			})
+			read = append(read, e.Transform.Tensors())
+		}
+	}
+	for i, tensors := range read {
+		for _, t := range tensors {
+			n := norms[t]
+			if math.IsInf(n, 0) {
+				n = -1 // JSON has no infinity
+			}
+			r.Edits[i].Norms = append(r.Edits[i].Norms, n)
+		}
+	}
+	if cfg := p.c.dir.Config; len(cfg) > 0 {
+		r.Config = p.config.describe(cfg)
+	}
+	return r
+}
+
+// describe lists the corrections as "path: before → after".
+func (e *configEdits) describe(raw []byte) []string {
+	var out []string
+	if !e.any() {
+		return nil
+	}
+	for _, edit := range e.changes(raw) {
+		if edit.path == "id2label" || edit.path == "label2id" {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s: %s → %v", edit.path, edit.before, edit.value))
+	}
+	return out
+}
+
+// JSON is the report as a document.
+func (r *Report) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+// Text is the report for people.
+func (r *Report) Text() ([]byte, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "base      %s\nadapter   %s (%s)\n", r.Base, r.Adapter, r.Type)
+	if r.Note != "" {
+		fmt.Fprintf(&b, "          %s\n", r.Note)
+	}
+	fmt.Fprintf(&b, "rounding  %s\nmerged    %d of %d tensors\n", r.Rounding, r.Merged, r.Tensors)
+	for _, part := range []struct {
+		title string
+		lines []string
+	}{{"warnings", r.Warnings}, {"notes", r.notes()}, {"config.json", r.Config}, {"added tensors", r.Added}, {"dropped tensors", r.Dropped}, {"left out of the tree", r.LeftOut}} {
+		if len(part.lines) > 0 {
+			fmt.Fprintf(&b, "\n%s\n  %s\n", part.title, strings.Join(part.lines, "\n  "))
+		}
+	}
+	b.WriteString("\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "tensor\ttype\trank\tscaling\tnorms\tfound by\tadapter tensors")
+	for _, c := range r.Edits {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%.6g\t%s\t%s\t%s\n", c.Tensor, c.Type, c.Rank, c.Scaling, norms(c.Norms), c.Match, strings.Join(c.Keys, " "))
+	}
+	if err := w.Flush(); err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Summary is one line on what the adapter does.
+func (r *Report) Summary() string {
+	ranks, lowest, highest := 0, math.MaxInt, 0
+	for _, c := range r.Edits {
+		if c.Rank > 0 {
+			ranks++
+			lowest, highest = min(lowest, c.Rank), max(highest, c.Rank)
+		}
+	}
+	s := fmt.Sprintf("%s, %d of %d tensors", r.Type, r.Merged, r.Tensors)
+	switch {
+	case ranks > 0 && lowest == highest:
+		s += fmt.Sprintf(", rank %d", lowest)
+	case ranks > 0:
+		s += fmt.Sprintf(", ranks %d to %d", lowest, highest)
+	}
+	return s
+}
+
+// notes are the remarks of the edits, each once.
+func (r *Report) notes() []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range r.Edits {
+		if c.Note != "" && !seen[c.Note] {
+			seen[c.Note] = true
+			out = append(out, c.Note)
+		}
+	}
+	return out
+}
+
+func norms(all []float64) string {
+	parts := make([]string, len(all))
+	for i, n := range all {
+		parts[i] = fmt.Sprintf("%.4g", n)
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,301 @@
+package lazymerge
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"lorafs/cache"
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+const (
+	tileBytes  = 1 << 20   // a finished tile in the cache
+	directRows = 16        // a request with this many whole rows is computed in place
+	blockBytes = 256 << 10 // computed between two looks at the context
+)
+
+// merged is a tensor of the view that is computed. Its rows are everything behind
+// the first dimension; a tensor of one dimension has rows of one element.
+type merged struct {
+	*output
+	key      Key // Part is set for each use
+	cache    *cache.Cache[Key]
+	workers  Workers
+	rows     int64
+	rowBytes int64 // of the view
+	srcBytes int64 // of the source, which may have another dtype
+	inputs   []*safetensors.Tensor
+	overflow bool // values that become infinite are passed on
+}
+
+func newMerged(o *output, key Key, opt Options) *merged {
+	m := &merged{output: o, key: key, cache: opt.Cache, workers: opt.Workers, rows: 1, overflow: opt.AllowNonFinite}
+	row := int64(1)
+	for i, d := range o.info.Shape {
+		if i == 0 {
+			m.rows = d
+		} else {
+			row *= d
+		}
+	}
+	m.rowBytes = row * int64(o.info.DType.Bits()) / 8
+	m.srcBytes = row * int64(o.from.DType.Bits()) / 8
+	m.inputs = append(m.inputs, o.from)
+	for _, e := range o.chain {
+		if read := e.Transform.Tensors(); len(read) > 0 {
+			m.inputs = append(m.inputs, read[0]) // the tensors of an adapter live in one file
+			break
+		}
+	}
+	return m
+}
+
+// span is the rows that a byte range touches and those that it covers whole.
+type span struct {
+	first, last   int64 // [first,last): touched
+	whole, beyond int64 // [whole,beyond): covered; whole >= beyond when none is
+}
+
+func rowSpan(rowBytes, off, n int64) span {
+	s := span{first: off / rowBytes, last: (off + n + rowBytes - 1) / rowBytes}
+	s.whole = (off + rowBytes - 1) / rowBytes
+	s.beyond = (off + n) / rowBytes
+	return s
+}
+
+// readAt fills p with the merged tensor's bytes from off on. A request that covers
+// many rows computes them in place and only the rows at its edges in scratch; a
+// smaller one goes through tiles that the cache keeps.
+func (m *merged) readAt(ctx context.Context, p []byte, off int64) error {
+	s := rowSpan(m.rowBytes, off, int64(len(p)))
+	if s.beyond-s.whole < directRows {
+		return m.readTiles(ctx, p, off)
+	}
+	head := s.whole*m.rowBytes - off
+	tail := s.beyond*m.rowBytes - off
+	if err := m.readEdge(ctx, p[:head], off); err != nil {
+		return err
+	}
+	if err := m.compute(ctx, p[head:tail], s.whole, s.beyond); err != nil {
+		return err
+	}
+	return m.readEdge(ctx, p[tail:], off+tail)
+}
+
+// edgeRows holds single rows on their way to the edges of a request.
+var edgeRows = sync.Pool{New: func() any { return new([]byte) }}
+
+func (m *merged) readEdge(ctx context.Context, p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	row := edgeRows.Get().(*[]byte)
+	defer edgeRows.Put(row)
+	if int64(cap(*row)) < m.rowBytes {
+		*row = make([]byte, m.rowBytes)
+	}
+	buf := (*row)[:m.rowBytes]
+	n := off / m.rowBytes
+	if err := m.compute(ctx, buf, n, n+1); err != nil {
+		return err
+	}
+	copy(p, buf[off-n*m.rowBytes:])
+	return nil
+}
+
+func (m *merged) readTiles(ctx context.Context, p []byte, off int64) error {
+	tileRows := max(1, tileBytes/m.rowBytes)
+	for len(p) > 0 {
+		tile := off / (tileRows * m.rowBytes)
+		lo := tile * tileRows
+		hi := min(lo+tileRows, m.rows)
+		key := m.key
+		key.Part = int32(tile)
+		buf, err := m.cache.Get(ctx, key, (hi-lo)*m.rowBytes, func(ctx context.Context, dst []byte) error {
+			return m.compute(ctx, dst, lo, hi)
+		})
+		if err != nil {
+			return err
+		}
+		n := copy(p, buf.Bytes()[off-lo*m.rowBytes:])
+		buf.Release()
+		p, off = p[n:], off+int64(n)
+	}
+	return nil
+}
+
+// compute fills dst with the merged rows [lo,hi).
+func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
+	if err := m.workers.acquire(ctx); err != nil {
+		return err
+	}
+	defer m.workers.release()
+	var packs [4]*cache.Buf // edits of one tensor: rarely more than two
+	held := packs[:0]
+	defer func() { releaseAll(held) }()
+	for i := range m.chain {
+		b, err := m.ready(ctx, i)
+		if err != nil {
+			return err
+		}
+		held = append(held, b)
+	}
+	step := max(1, blockBytes/m.rowBytes)
+	for ; lo < hi; lo += step {
+		end := min(lo+step, hi)
+		block := dst[:(end-lo)*m.rowBytes]
+		src, err := m.load(ctx, block, lo, end)
+		if err != nil {
+			return err
+		}
+		for i := range m.chain {
+			if err := m.chain[i].bound.Rows(ctx, block, src, packedBytes(held[i]), lo, end); err != nil {
+				return err
+			}
+			src = block
+		}
+		dst = dst[len(block):]
+	}
+	return m.unchanged()
+}
+
+// load returns the source's rows [lo,hi) in the dtype of the view: as they lie in
+// the mapping where an edit will copy them, in dst otherwise.
+func (m *merged) load(ctx context.Context, dst []byte, lo, hi int64) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	src, err := m.from.Slice(lo*m.srcBytes, hi*m.srcBytes)
+	if err != nil {
+		return nil, err
+	}
+	if m.from.DType != m.info.DType {
+		return dst, m.cast(dst, src)
+	}
+	if len(m.chain) == 0 {
+		copy(dst, src)
+	}
+	return src, nil
+}
+
+// cast brings a tensor that the adapter replaces to the dtype of the view.
+func (m *merged) cast(dst, src []byte) error {
+	err := transform.Cast(dst, m.info.DType, src, m.from.DType)
+	var overflow *transform.OverflowError
+	if errors.As(err, &overflow) {
+		if m.overflow {
+			return nil // all of dst is filled
+		}
+		overflow.Tensor = m.info.Name
+	}
+	return err
+}
+
+// ready packs the factors of edit i (nil when it has none) and runs its pass over
+// the tensor where it needs one.
+func (m *merged) ready(ctx context.Context, i int) (*cache.Buf, error) {
+	e := &m.chain[i]
+	var packed *cache.Buf
+	if size := e.bound.PackSize(); size > 0 {
+		key := m.key
+		key.Part = int32(-1 - i)
+		b, err := m.cache.Get(ctx, key, size, e.bound.Pack)
+		if err != nil {
+			return nil, err
+		}
+		packed = b
+	}
+	if e.once == nil {
+		return packed, nil
+	}
+	if err := e.once.do(ctx, func() error { return m.prepare(ctx, i, packed) }); err != nil {
+		if packed != nil {
+			packed.Release()
+		}
+		return nil, err
+	}
+	return packed, nil
+}
+
+func (m *merged) prepare(ctx context.Context, i int, packed *cache.Buf) error {
+	var before []*cache.Buf // factors of the edits that come first
+	defer func() { releaseAll(before) }()
+	for j := range i {
+		b, err := m.ready(ctx, j)
+		if err != nil {
+			return err
+		}
+		before = append(before, b)
+	}
+	p := m.chain[i].bound.(transform.Preparer)
+	return p.Prepare(ctx, packedBytes(packed), func(ctx context.Context, dst []byte, lo, hi int64) error {
+		src, err := m.load(ctx, dst, lo, hi)
+		if err != nil {
+			return err
+		}
+		for j := range i {
+			if err := m.chain[j].bound.Rows(ctx, dst, src, packedBytes(before[j]), lo, hi); err != nil {
+				return err
+			}
+			src = dst
+		}
+		if i == 0 {
+			copy(dst, src)
+		}
+		return nil
+	})
+}
+
+// packedBytes is nil for an edit without factors to pack.
+func packedBytes(b *cache.Buf) []byte {
+	if b == nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+func releaseAll(held []*cache.Buf) {
+	for _, b := range held {
+		if b != nil {
+			b.Release()
+		}
+	}
+}
+
+// unchanged holds every input of the tensor against what it was when opened: a file
+// rewritten in place gives wrong bytes without any fault.
+func (m *merged) unchanged() error {
+	for _, t := range m.inputs {
+		if err := t.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Workers bounds how many requests compute at a time: more than there are CPUs
+// would starve the loop that answers the kernel.
+type Workers chan struct{}
+
+// NewWorkers allows n computations at a time.
+func NewWorkers(n int) Workers { return make(Workers, max(1, n)) }
+
+func (w Workers) acquire(ctx context.Context) error {
+	if w == nil {
+		return nil
+	}
+	select {
+	case w <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w Workers) release() {
+	if w != nil {
+		<-w
+	}
+}

@@ -1,0 +1,244 @@
+package lazymerge
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+// Tied parameters. An architecture may give two modules one tensor (lm_head and
+// embed_tokens). An edit of one module alone ends that: the merged model needs a
+// tensor for each, and config.json must say so. PEFT's merge adds into the shared
+// tensor instead and changes both sides; the values here are those that the
+// un-merged model computes with (deviation).
+
+// ghost is the output of a tied module that has no tensor on disk. It becomes part
+// of the view only when untie decides so.
+func (p *planner) ghost(own string, root *output) *output {
+	if o, ok := p.byName[own]; ok {
+		return o
+	}
+	info := root.info
+	info.Name = own
+	o := &output{slot: slot{name: own, shard: root.shard, from: root.from}, info: info, added: true, root: root}
+	p.byName[own] = o
+	return o
+}
+
+func sameKind(a, b placedEdit) bool {
+	return fmt.Sprintf("%T", a.Transform) == fmt.Sprintf("%T", b.Transform)
+}
+
+// placeShared books an edit that every module tied to root sees. A saved model
+// with tied embeddings holds such an edit once per module: the copy is dropped
+// when it holds the same values, and is the module's own otherwise.
+func (p *planner) placeShared(root *output, own string, e placedEdit) error {
+	e.Scope = transform.Shared
+	for _, have := range root.edits {
+		if have.Scope != transform.Shared || !sameKind(have, e) {
+			continue
+		}
+		same, err := sameValues(have.Transform, e.Transform)
+		if err != nil || same {
+			return err
+		}
+		e.Scope = transform.Own
+		p.ghost(own, root).add(e)
+		return nil
+	}
+	root.add(e)
+	for _, name := range p.names.TiedTo(root.name) {
+		if o, ok := p.byName[name]; ok && o != root && !o.added {
+			o.add(e)
+		}
+	}
+	return nil
+}
+
+// sameValues compares what two transforms of a kind read, byte by byte.
+func sameValues(a, b transform.Transform) (bool, error) {
+	ta, tb := a.Tensors(), b.Tensors()
+	if len(ta) != len(tb) {
+		return false, nil
+	}
+	for i := range ta {
+		if same, err := sameBytes(ta[i], tb[i]); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func sameBytes(a, b *safetensors.Tensor) (bool, error) {
+	na, errA := a.Bytes()
+	nb, errB := b.Bytes()
+	if errA != nil || errB != nil || na != nb || a.DType != b.DType {
+		return false, nil
+	}
+	const step = 1 << 20
+	for lo := int64(0); lo < na; lo += step {
+		hi := min(lo+step, na)
+		x, err := a.Slice(lo, hi)
+		if err != nil {
+			return false, err
+		}
+		y, err := b.Slice(lo, hi)
+		if err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x, y) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// untie gives tied modules tensors of their own where their values part.
+func (p *planner) untie() error {
+	for _, root := range p.outputs[:len(p.outputs):len(p.outputs)] {
+		if root.added {
+			continue
+		}
+		members := p.names.TiedTo(root.name)
+		if len(members) == 0 {
+			continue
+		}
+		if err := p.rejoin(root, members); err != nil {
+			return err
+		}
+		parted := root.own()
+		for _, name := range members {
+			if o, ok := p.byName[name]; ok {
+				parted = parted || o.own()
+			}
+		}
+		if parted {
+			p.part(root, members)
+		}
+	}
+	return nil
+}
+
+// rejoin finds edits of one module that are edits of all: those that a tied module
+// repeats with the same values, and under ensure_weight_tying those of the only
+// module that has any.
+func (p *planner) rejoin(root *output, members []string) error {
+	var others []*output
+	for _, name := range members {
+		if o, ok := p.byName[name]; ok && o.root == root && o.own() {
+			others = append(others, o)
+		}
+	}
+	switch {
+	case p.recipe.TieWeights && root.own() && len(others) == 0:
+		root.share()
+		return nil
+	case p.recipe.TieWeights && !root.own() && len(others) == 1:
+		for _, e := range others[0].edits {
+			root.add(e)
+		}
+		root.share()
+		others[0].edits = nil
+		return nil
+	case len(others) != len(members):
+		return nil
+	}
+	for _, o := range others {
+		if same, err := sameEdits(root, o); err != nil || !same {
+			return err
+		}
+	}
+	root.share()
+	for _, o := range others {
+		o.edits = nil
+	}
+	return nil
+}
+
+func sameEdits(a, b *output) (bool, error) {
+	x, y := a.owned(), b.owned()
+	if len(x) != len(y) {
+		return false, nil
+	}
+	for i := range x {
+		if !sameKind(x[i], y[i]) {
+			return false, nil
+		}
+		if same, err := sameValues(x[i].Transform, y[i].Transform); err != nil || !same {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// owned lists the edits that are for the module alone.
+func (o *output) owned() []placedEdit {
+	return slices.DeleteFunc(slices.Clone(o.edits), func(e placedEdit) bool { return e.Scope != transform.Own })
+}
+
+func (o *output) own() bool { return len(o.owned()) > 0 }
+
+// share makes all edits those of every tied module.
+func (o *output) share() {
+	for i := range o.edits {
+		o.edits[i].Scope = transform.Shared
+	}
+}
+
+// part makes the tensors of the modules tied to root. Where config.json can say
+// that nothing is tied, every member needs one; where it cannot, those suffice
+// that differ from root.
+func (p *planner) part(root *output, members []string) {
+	keep := p.keepsTieFlag()
+	for _, name := range members {
+		o := p.byName[name]
+		if o != nil && o.root == nil {
+			continue // has a tensor on disk
+		}
+		if keep && !root.own() && (o == nil || !o.own()) {
+			continue
+		}
+		if o = p.ghost(name, root); o.placed {
+			continue
+		}
+		o.placed = true
+		for _, e := range root.edits {
+			if e.Scope == transform.Shared && !replacedByOwn(o, e) {
+				o.add(e)
+			}
+		}
+		p.outputs = append(p.outputs, o)
+	}
+	if keep {
+		p.warnings = append(p.warnings, "tie_word_embeddings stays true although "+root.name+
+			" and the tensors tied to it differ: the architecture scales its output by that flag; readers from transformers 5 on load both tensors, older ones tie them")
+		return
+	}
+	p.config.untied = true
+}
+
+// replacedByOwn: a module with a wholesale tensor of its own does not see the shared one.
+func replacedByOwn(o *output, shared placedEdit) bool {
+	if _, ok := shared.Transform.(transform.Replace); !ok {
+		return false
+	}
+	for _, e := range o.edits {
+		if _, ok := e.Transform.(transform.Replace); ok && e.Scope == transform.Own {
+			return true
+		}
+	}
+	return false
+}
+
+// keepsTieFlag: the T5 family derives a scale of the decoder's output from
+// tie_word_embeddings, so turning it off would change more than the weights.
+func (p *planner) keepsTieFlag() bool {
+	switch p.c.modelType() {
+	case "t5", "mt5", "umt5", "longt5", "pop2piano", "switch_transformers", "udop":
+		return true
+	}
+	return false
+}
