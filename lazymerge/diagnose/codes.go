@@ -1,0 +1,506 @@
+package diagnose
+
+// code is one kind of finding. In cause and fix, a name in braces stands for a
+// value of the case at hand; see fill.
+type code struct {
+	name     string // stable: scripts compare it
+	severity Severity
+	title    string
+	cause    string
+	fix      string
+}
+
+// How to get weights back that a run under ZeRO-3 or FSDP did not gather.
+const (
+	fixUngathered = "Training must gather the weights when it saves. Under DeepSpeed ZeRO-3, set this in the DeepSpeed config and train on from the newest whole checkpoint:\n" +
+		"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}\n" +
+		"Under accelerate, the same setting is zero3_save_16bit_model: true. transformers 5.0 and later gather adapters by themselves. " +
+		"Under FSDP, set fsdp_state_dict_type: FULL_STATE_DICT."
+	fixDownload = "Fetch the file again, for a repository of the Hugging Face hub with:\n" +
+		"\thf download ORG/NAME --force-download"
+	fixCopyAgain = "Copy or fetch the file again and compare the sizes. When training wrote it, use an earlier checkpoint, or save again."
+)
+
+// codes is the table of findings, sorted by name. docs/findings.md is made from it.
+var codes = []code{
+	{
+		name:  "adapter-is-base",
+		title: "A base model stands where an adapter was expected",
+		cause: "The directory has a config.json and model weights, and no adapter_config.json. BASE and ADAPTER may be in the wrong order, or training saved the whole model.",
+		fix:   "Give the base first, then the adapter:\n\tlorafs mount BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "adapter-not-found",
+		title: "There is no adapter at the path",
+		cause: "A PEFT adapter is a directory with adapter_config.json and adapter_model.safetensors; a library is a directory of such directories, one level deep; the output of a training run has checkpoint-N directories. The path is none of them.",
+		fix:   "Name the directory that holds adapter_config.json.",
+	},
+	{
+		name:  "base-converted-tensor",
+		title: "The adapter was trained on weights that the base stores in another form",
+		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores apart or fused (experts, fused projections). Merging into such tensors is not supported yet.",
+		fix:   "Merge this adapter with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
+	},
+	{
+		name:  "base-inconsistent",
+		title: "The base's files contradict each other",
+		cause: "The index and the shards of the base do not agree. This happens when files of two versions of a model stand in one directory, or when a download or a conversion was interrupted.",
+		fix:   "Fetch the base again into an empty directory.",
+	},
+	{
+		name:  "base-is-adapter",
+		title: "An adapter stands where the base was expected",
+		cause: "The path holds an adapter and no model. BASE comes first, ADAPTER second.",
+		fix:   "Name the model that the adapter was trained on as the base; base_model_name_or_path in adapter_config.json is a hint:\n\tlorafs mount BASE {path} MOUNTPOINT",
+	},
+	{
+		name:  "base-no-weights",
+		title: "The base has no weights",
+		cause: "The directory holds no safetensors file. In the hub cache this happens when only the config or the tokenizer was used so far.",
+		fix:   "Fetch the whole repository, or name the directory that holds model.safetensors:\n\thf download ORG/NAME",
+	},
+	{
+		name:  "base-one-shard",
+		title: "The base is one shard of several",
+		cause: "The file name says that the model is split over several files, and only one of them was found or named.",
+		fix:   "Name the directory that holds all shards and model.safetensors.index.json.",
+	},
+	{
+		name:  "base-other-format",
+		title: "The base is not in safetensors",
+		cause: "lorafs merges into safetensors. The path holds weights in another format only (torch .bin or .pt, GGUF, ONNX, TensorFlow, Flax).",
+		fix:   "Name the safetensors form of the model if its repository has one, or convert the torch form:\n\tpython -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('BASE', dtype='auto').save_pretrained('OUT')\"",
+	},
+	{
+		name:  "base-quantized",
+		title: "The base is quantised",
+		cause: "Nothing can be added to weights that are packed into 4 or 8 bits. Adapters trained on a quantised base (QLoRA) are usually merged into the 16-bit model that it was made from.",
+		fix:   "Name the unquantised model as the base.",
+	},
+	{
+		name:  "base-several-files",
+		title: "It is not clear which safetensors files are the base",
+		cause: "The directory holds several safetensors files, none called model.safetensors, and no index that says which of them belong together.",
+		fix:   "Name the one file that is the model, or bring the missing model.safetensors.index.json.",
+	},
+	{
+		name:  "base-weights-below",
+		title: "The base's weights stand in sub-directories",
+		cause: "The directory itself holds no weights, and no model_index.json that would make it a diffusers pipeline.",
+		fix:   "Name the sub-directory that is the model.",
+	},
+	{
+		name:  "checkpoint-broken",
+		title: "A checkpoint cannot be used",
+		cause: "Its adapter_config.json or its adapter_model.safetensors is missing, unfinished or empty. A run that was stopped while it saved leaves such a checkpoint.",
+		fix:   "Use an earlier checkpoint, or save again.",
+	},
+	{
+		name:  "checkpoint-several-adapters",
+		title: "A checkpoint holds several adapters",
+		cause: "Training used several named adapters (a policy and a reference, for example), and PEFT saved each in a sub-directory of its own. Which one is meant cannot be told.",
+		fix:   "Name the sub-directory that is meant, as checkpoint-500/policy.",
+	},
+	{
+		name:  "config-broken",
+		title: "adapter_config.json cannot be read",
+		cause: "The file is not the JSON object that PEFT writes. It may be cut off, edited by hand, or the error page of a download.",
+		fix:   "Copy adapter_config.json from another checkpoint of the same run, or write it again with model.peft_config['default'].save_pretrained('DIR').",
+	},
+	{
+		name:  "config-field",
+		title: "A field of adapter_config.json has a value that cannot be honoured",
+		cause: "The value is not one that PEFT writes for this field, or the field is of a newer version of PEFT than this version of lorafs knows. A field that is ignored could change the merge, so it is refused.",
+		fix:   "Correct the value. If the field has no effect on the weights, remove it from a copy of adapter_config.json.",
+	},
+	{
+		name:  "config-missing",
+		title: "adapter_config.json is missing",
+		cause: "Weights alone do not say how they are scaled: rank, alpha and their patterns are in adapter_config.json.",
+		fix:   "Copy adapter_config.json from another checkpoint of the same run, or write it again with model.peft_config['default'].save_pretrained('DIR').",
+	},
+	{
+		name:  "disk-full",
+		title: "No space left",
+		cause: "The disk that is written to is full, or a quota is used up.",
+		fix:   "Free some space, or name a directory on another disk.",
+	},
+	{
+		name:  "dtype-unsupported",
+		title: "An element type cannot be merged",
+		cause: "Merging works on BF16, F16, F32 and F64 weights. Integer and 8-bit types are mostly quantised weights, whose values mean something only together with their scales.",
+		fix:   "Name the unquantised model as the base. If the adapter holds the tensor, save the adapter again in BF16, F16 or F32.",
+	},
+	{
+		name:  "error",
+		title: "An error without a diagnosis",
+		cause: "The error is not about the form of an input, or it is one that this version does not explain.",
+		fix:   "Read the message; report it when it makes no sense.",
+	},
+	{
+		name:  "file-kind",
+		title: "Something other than a regular file",
+		cause: "A directory, FIFO, socket or device stands where a file was expected. Such things are never opened: reading them could wait for ever.",
+		fix:   "Put the file itself there, or name another path.",
+	},
+	{
+		name:  "file-missing",
+		title: "A file is missing",
+		cause: "The path does not exist, or it was removed while it was in use.",
+		fix:   "Check the spelling of the path, and that its disk is mounted.",
+	},
+	{
+		name:  "file-unreadable",
+		title: "A file cannot be read",
+		cause: "The disk or the network file system answered with an error.",
+		fix:   "Look at the system's log (dmesg) for errors of the disk, and copy the file to another one.",
+	},
+	{
+		name:  "format-unsupported",
+		title: "The adapter is in a format that is not read yet",
+		cause: "This version reads adapters that PEFT saved: a directory with adapter_config.json and adapter_model.safetensors. Single files of kohya, LyCORIS and diffusers are not read yet.",
+		fix:   "Convert it to a PEFT adapter, or wait for a version that reads the format.",
+	},
+	{
+		name:  "index-broken",
+		title: "The shard index cannot be read",
+		cause: "model.safetensors.index.json is not the JSON that says in which file each tensor is. It may be cut off or the error page of a download.",
+		fix:   "Fetch the index again; it is a small text file.",
+	},
+	{
+		name:  "index-leaves",
+		title: "The index names a file that it must not name",
+		cause: "The files of a model must be safetensors files in the model's directory or below it. An absolute path or ../ would show a file that nobody named, so it is refused.",
+		fix:   "Correct the name in the index; if the model is not your own, do not trust it.",
+	},
+	{
+		name:  "init-changes-base",
+		title: "Loading the adapter would change the base first",
+		cause: "With this init_lora_weights, PEFT takes a part off the base's weights when it loads the adapter. The file alone does not say which part, so a merge into the plain base would be wrong.",
+		fix:   "Convert the adapter to a plain LoRA where it was trained, from the model before and after training:\n\tmodel.save_pretrained('OUT', path_initial_model_for_weight_conversion='INITIAL_ADAPTER')",
+	},
+	{
+		name:  "input-changed",
+		title: "An input changed while it was in use",
+		cause: "A weights file was truncated, rewritten or replaced in place after it was opened. The bytes that its header describes are gone; no wrong bytes were given out.",
+		fix:   "Unmount, let the writer finish, and mount again. Writers should write a new file and rename it over the old one.",
+	},
+	{
+		name:  "interrupted",
+		title: "The work was interrupted",
+		cause: "It was cancelled by a signal, or it ran out of the time it was given.",
+		fix:   "Start it again.",
+	},
+	{
+		name:  "layer-unsupported",
+		title: "The adapter's method is not defined for this kind of layer",
+		cause: "The adapter edits a layer in a way that PEFT does not define for it.",
+		fix:   "Check that base and adapter belong together.",
+	},
+	{
+		name:  "layers-replicated-wrongly",
+		title: "layer_replication does not fit the base",
+		cause: "layer_replication in adapter_config.json builds a deeper model out of ranges of the base's layers, and those ranges are not in this base.",
+		fix:   "Name the base that the adapter was trained on.",
+	},
+	{
+		name:  "limit",
+		title: "An input is larger than anything that is a model",
+		cause: "A directory has more files or levels than any published model, or a text file is of the size of weights. The path may be one above the model.",
+		fix:   "Name the model's own directory.",
+	},
+	{
+		name:  "link-leaves",
+		title: "A symbolic link leaves the directory",
+		cause: "Links are followed inside the named directory and into the blobs of a Hugging Face cache. A link to elsewhere could show a file that nobody named, so it is not followed.",
+		fix:   "Name the directory that the link points into, or replace the link by the file:\n\tln -f {target} {link}",
+	},
+	{
+		name:  "name-collision",
+		title: "Two adapters would have the same name",
+		cause: "Each adapter becomes a sub-directory called after the last part of its path, or after its id.",
+		fix:   "Name one of them:\n\tlorafs mount BASE NAME={second} {first} MOUNTPOINT",
+	},
+	{
+		name:  "name-invalid",
+		title: "A name that no sub-directory can have",
+		cause: "The name before = becomes a sub-directory of the mount: it must not be empty, contain a slash or a control character, begin with a dot, or end in .INVALID. A library keeps the names of its entries.",
+		fix:   "Choose another name:\n\tlorafs mount BASE NAME=ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "no-healthy-checkpoint",
+		title: "No checkpoint of the training run can be used",
+		cause: "The directory is the output of a training run without an adapter of its own, and each of its checkpoints is broken.",
+		fix:   "See what is wrong with the newest one below, or save again.",
+	},
+	{
+		name:  "not-found",
+		title: "The name is neither a path nor in the local hub cache",
+		cause: "Nothing stands at the path. Ids as ORG/NAME are looked up in the local Hugging Face cache only (HF_HUB_CACHE, HF_HOME); lorafs downloads nothing.",
+		fix:   "Check the spelling, or download it first:\n\thf download {ref}",
+	},
+	{
+		name:  "output-exists",
+		title: "The output is there already",
+		cause: "An export never writes over files.",
+		fix:   "Name a directory that does not exist, or empty this one.",
+	},
+	{
+		name:  "overflow",
+		title: "A merged value does not fit the base's element type",
+		cause: "Base plus adapter is beyond the range of the type, so the merged weight would be infinite. F16 ends at 65504; an adapter trained in BF16 or F32 can exceed it.",
+		fix:   "Use the BF16 or F32 form of the base, or accept infinite weights:\n\tlorafs mount --allow-nonfinite BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "permission-denied",
+		title: "Permission denied",
+		cause: "The user who runs lorafs may not read the path.",
+		fix:   "Give that user the right to read it, or run lorafs as its owner:\n\tchmod -R u+rX {path}",
+	},
+	{
+		name:  "pipeline-ambiguous",
+		title: "The adapter fits several parts of the pipeline",
+		cause: "The base is a diffusers pipeline, and the adapter's names do not say which of its parts they mean.",
+		fix:   "Name the part as the base, as BASE/unet.",
+	},
+	{
+		name:  "rank-mismatch",
+		title: "The rank in adapter_config.json is not that of the weights",
+		cause: "r or rank_pattern says another rank than the tensors have, so the scale would be wrong too. Config and weights may come from different runs or checkpoints.",
+		fix:   "Copy adapter_config.json from the run that wrote the weights.",
+	},
+	{
+		name:  "revision-missing",
+		title: "The revision is not in the local hub cache",
+		cause: "The repository is cached, but not at this revision: it was never downloaded, or only in part.",
+		fix:   "Name a revision that is cached ({revisions}), or download this one:\n\thf download {ref} --revision {revision}",
+	},
+	{
+		name:  "row-out-of-range",
+		title: "The adapter has a trained token that the base's vocabulary lacks",
+		cause: "A token number in trainable_token_indices is beyond the rows of the base's embedding. The vocabulary was enlarged before training, or the base is another model.",
+		fix:   "Name the base that the adapter was trained on, with its enlarged vocabulary.",
+	},
+	{
+		name:  "shape-mismatch",
+		title: "The adapter's shapes do not fit the base",
+		cause: "A tensor of the adapter has another size than the base's tensor asks for. The adapter was trained on another model, often another size of the same family, or on a base with a resized vocabulary.",
+		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint.",
+	},
+	{
+		name:  "shards-missing",
+		title: "Shards of the base are missing",
+		cause: "The index names files that are not in the directory. A download was interrupted, or only some files were copied.",
+		fix:   "Fetch the missing files:\n\thf download ORG/NAME",
+	},
+	{
+		name:  "stack-unsupported",
+		title: "Stacks of adapters are not supported yet",
+		cause: "A@0.7+B merges several adapters with weights, which this version does not do.",
+		fix:   "Mount one adapter, or several side by side:\n\tlorafs mount BASE ADAPTER ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "tensor-ambiguous",
+		title: "Tensors of the adapter fit several tensors of the base",
+		cause: "The names in the adapter are those of another class than the base's, and more than one tensor of the base ends like them.",
+		fix:   "Name the base that the adapter was trained on.",
+	},
+	{
+		name:  "tensor-collision",
+		title: "Two modules of the adapter mean one tensor of the base",
+		cause: "The adapter has tensors under two names for the same module, with and without a wrapper's prefix for example; merging both would apply the edit twice.",
+		fix:   "Save the adapter again from one model, without renaming.",
+	},
+	{
+		name:  "tensor-counterpart-missing",
+		title: "Tensors of the adapter lack their counterpart",
+		cause: "A LoRA has lora_A and lora_B for each module. One of the two is missing: tensors were filtered by name, or the file was put together by hand.",
+		fix:   "Save the adapter again with PEFT's save_pretrained.",
+	},
+	{
+		name:  "tensor-duplicate",
+		title: "Two tensors of the adapter mean the same parameter and differ",
+		cause: "The file holds a parameter under two names, with and without a wrapper's prefix or an adapter's name, with different values. It was probably put together from two checkpoints.",
+		fix:   "Save the adapter again with PEFT's save_pretrained.",
+	},
+	{
+		name:  "tensor-nonfinite",
+		title: "The adapter holds NaN or infinite values",
+		cause: "Training diverged: too high a learning rate, F16 without loss scaling, or a broken GPU. Merged weights would be NaN as well.",
+		fix:   "Use a checkpoint from before the divergence. To mount it all the same:\n\tlorafs mount --allow-nonfinite BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "tensor-unknown",
+		title: "The adapter holds tensors that mean nothing to its type",
+		cause: "The names are not those that PEFT writes for this type of adapter. The file may be a whole model, or come from another trainer or a newer version of PEFT. Leaving them out could lose a part of the training.",
+		fix:   "Save the adapter again with PEFT's save_pretrained. If the tensors are of no use:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "tensor-unmatched",
+		title: "The base has no tensors for modules of the adapter",
+		cause: "The adapter was trained on another model, or on the same model in another class (a vision-language model instead of its text part), whose modules have other names.",
+		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint. To merge the rest without them:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "type-never",
+		title: "An adapter of this kind has no merged weights",
+		cause: "Its effect depends on the input, or on a base that cannot be had any more, so no fixed weights compute the same.",
+		fix:   "Load it with PEFT beside the base model, without merging.",
+	},
+	{
+		name:  "type-unsupported",
+		title: "Adapters of this kind are not merged by this version",
+		cause: "The type, or an option that is set in adapter_config.json, can be merged, but this version does not.",
+		fix:   "Merge it with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
+	},
+	{
+		name:  "weights-bad-tensor",
+		title: "A tensor's size does not follow from its shape and type",
+		cause: "The header contradicts itself. It was not written by a safetensors library, or the file was damaged.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-duplicate-name",
+		title: "A name stands twice in the header",
+		cause: "The format forbids it, and readers do not agree on which of the two counts. The file was not written by a safetensors library.",
+		fix:   "Write the file again with a safetensors library.",
+	},
+	{
+		name:  "weights-empty",
+		title: "The adapter file is valid and holds nothing",
+		cause: "Training under DeepSpeed ZeRO-3 with stage3_gather_16bit_weights_on_model_save unset: each process holds only its part of the weights, and transformers before 5.0 then writes an empty file (40 bytes). FSDP with a sharded state dict does the same. PEFT loads such a file with a warning and gives the plain base model.",
+		fix:   fixUngathered,
+	},
+	{
+		name:  "weights-error-page",
+		title: "The file is a text or a web page, not weights",
+		cause: "A download saved what the server answered: an error, a login page, or the page about the file instead of the file.",
+		fix:   fixDownload,
+	},
+	{
+		name:  "weights-header-broken",
+		title: "The header of the weights file is not what safetensors writes",
+		cause: "The beginning of the file was overwritten or damaged, or another program wrote it (the error that Python prints is InvalidHeaderDeserialization).",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-header-past-end",
+		title: "The weights file ends within its header",
+		cause: "The file was cut off very early: by a full disk, a killed process or an interrupted copy. Or it is not a safetensors file.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-header-too-large",
+		title: "The first bytes of the weights file give an absurd header length",
+		cause: "The file is not a safetensors file, or its beginning is damaged. A header may have 100 MB at most.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-holes",
+		title: "The tensors in the weights file overlap or leave holes",
+		cause: "The format asks that tensors follow each other without gap or overlap. The file was not written by a safetensors library, or it was damaged.",
+		fix:   "Write the file again with a safetensors library, or copy it again.",
+	},
+	{
+		name:  "weights-lfs-pointer",
+		title: "The file is a Git LFS pointer, not the weights",
+		cause: "The repository was cloned without Git LFS, so the large files are short texts that only say where the content is.",
+		fix:   "Fetch the content:\n\tgit -C {dir} lfs install\n\tgit -C {dir} lfs pull",
+	},
+	{
+		name:  "weights-missing",
+		title: "adapter_model.safetensors is missing",
+		cause: "The directory has an adapter_config.json and no weights. The run may have stopped before it saved, or only a part was copied.",
+		fix:   "Copy the weights too, or use another checkpoint.",
+	},
+	{
+		name:  "weights-old-empty",
+		title: "The adapter file holds nothing, in the invalid form of an old safetensors",
+		cause: "As a valid empty file: training under DeepSpeed ZeRO-3 or FSDP did not gather the weights. safetensors before 0.4.4 wrote a broken header when there were no tensors (48 bytes), and readers answer with InvalidHeaderDeserialization.",
+		fix:   fixUngathered,
+	},
+	{
+		name:  "weights-other-format",
+		title: "The file is in another format, in spite of its name",
+		cause: "The first bytes are those of GGUF, HDF5, or a compressed archive.",
+		fix:   "Unpack or convert the file; renaming it does not change its format.",
+	},
+	{
+		name:  "weights-pickle",
+		title: "The file is a torch file, in spite of its name",
+		cause: "Somebody renamed a .bin or .pt file, or saved with torch.save under this name. lorafs reads no torch files, since reading a pickle can run code.",
+		fix: "Convert it with Python; weights_only keeps the file from running code:\n" +
+			"\tpython -c \"import sys, torch; from safetensors.torch import save_file; save_file({k: v.contiguous().clone() for k, v in torch.load(sys.argv[1], map_location='cpu', weights_only=True).items()}, sys.argv[2], {'format': 'pt'})\" {file} {dir}/converted.safetensors",
+	},
+	{
+		name:  "weights-placeholders",
+		title: "The tensors of the adapter are empty placeholders",
+		cause: "The names are there, but the shapes are [0]: under DeepSpeed ZeRO-3 each process holds only its part of a parameter, and the state dict was saved without gathering them. PEFT answers with a size mismatch and torch.Size([0]).",
+		fix:   fixUngathered,
+	},
+	{
+		name:  "weights-several-adapters",
+		title: "One weights file holds several adapters",
+		cause: "The names of the tensors contain the names of more than one adapter (lora_A.default, lora_A.other). save_pretrained of PEFT never writes that; the state dict of a model with several adapters was saved whole.",
+		fix:   "Save each adapter with PEFT:\n\tmodel.save_pretrained('OUT', selected_adapters=['NAME'])",
+	},
+	{
+		name:  "weights-too-short",
+		title: "The weights file has fewer than 8 bytes",
+		cause: "Nothing but a beginning was written: the disk was full, or the writer was killed.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-torch",
+		title: "The adapter's weights are a torch file",
+		cause: "PEFT wrote adapter_model.bin (safe_serialization=False, or an old version). lorafs reads no torch files yet, since reading a pickle can run code.",
+		fix: "Convert it with Python; weights_only keeps the file from running code:\n" +
+			"\tpython -c \"import sys, torch; from safetensors.torch import save_file; save_file({k: v.contiguous().clone() for k, v in torch.load(sys.argv[1], map_location='cpu', weights_only=True).items()}, sys.argv[2], {'format': 'pt'})\" {file} {dir}/adapter_model.safetensors",
+	},
+	{
+		name:  "weights-torch-empty",
+		title: "The adapter's torch file is too small to hold anything",
+		cause: "adapter_model.bin has a few hundred bytes (443 is common): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
+		fix:   fixUngathered + "\nIn an old script, remove the lines that assign to model.state_dict.",
+	},
+	{
+		name:  "weights-trailing",
+		title: "The weights file is longer than its header says",
+		cause: "Something was written behind the last tensor, or a new header was put before old data. Readers refuse such a file.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-truncated",
+		title: "The weights file is cut off",
+		cause: "The header promises more bytes than the file has: the disk was full, the writer was killed, or a download or copy was interrupted.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-zero-bytes",
+		title: "The weights file is empty",
+		cause: "The file was created and nothing was written: the disk was full, the writer was killed, or the file system lost the content in a crash.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "weights-zero-filled",
+		title: "The weights file is filled with zeros",
+		cause: "The space was reserved and the content never arrived: an interrupted download, or a crash before the disk had the data.",
+		fix:   fixCopyAgain,
+	},
+	{
+		name:  "write-refused",
+		title: "The merged file cannot be written as safetensors",
+		cause: "A name or an entry of the metadata cannot stand in a safetensors header, or the header would be larger than 100 MB.",
+		fix:   "Check the names of the adapter's new tensors and the metadata of the base.",
+	},
+}
+
+// find gives the row of a code; an unknown one is a mistake of this package.
+func find(name string) code {
+	for _, c := range codes {
+		if c.name == name {
+			return c
+		}
+	}
+	panic("diagnose: no code " + name)
+}

@@ -1,0 +1,398 @@
+package diagnose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"lorafs/lazymerge"
+	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
+
+// Explain turns an error into findings. An error of which nothing is known gives
+// one finding with the code "error" and neither cause nor cure. A nil error gives
+// none.
+func Explain(err error) []Finding {
+	if err == nil {
+		return nil
+	}
+	if found := explain(err); found != nil {
+		return found
+	}
+	return []Finding{{Code: "error", Severity: Broken, Message: err.Error()}}
+}
+
+// explain looks for the outermost error in the chain that is known; what wraps it
+// only says where it happened.
+func explain(err error) []Finding {
+	for e := err; e != nil; {
+		for _, known := range []func(error) []Finding{
+			explainLazymerge, explainModeldir, explainPeft, explainTransform, explainResolve, explainSafetensors, explainSystem,
+		} {
+			if found := known(e); found != nil {
+				return found
+			}
+		}
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			return explainEach(joined.Unwrap())
+		}
+		e = errors.Unwrap(e)
+	}
+	return nil
+}
+
+// explainEach explains joined errors; when one of them is known, those that are
+// not are mostly its consequences (a failing Close).
+func explainEach(errs []error) []Finding {
+	var found []Finding
+	for _, e := range errs {
+		found = append(found, explain(e)...)
+	}
+	return found
+}
+
+func one(f Finding) []Finding { return []Finding{f} }
+
+func explainLazymerge(err error) []Finding {
+	switch e := err.(type) {
+	case *lazymerge.UnmatchedError:
+		return one(explainUnmatched(e))
+	case *lazymerge.CollisionError:
+		return one(finding("tensor-collision", e.Adapter, e.Tensor, e.Error(), nil))
+	case *lazymerge.EditError:
+		return explainEdit(e)
+	case *lazymerge.QuantizedError:
+		return one(finding("base-quantized", e.Base, e.Tensor, e.Error(), nil))
+	case *lazymerge.BaseError:
+		return one(finding("base-inconsistent", e.Path, e.Tensor, e.Error(), nil))
+	case *lazymerge.PartError:
+		return one(finding("pipeline-ambiguous", e.Base, "", e.Error(), nil))
+	case *lazymerge.InputChangedError:
+		return one(finding("input-changed", e.Path, "", e.Error(), nil))
+	case *lazymerge.ReplicationError:
+		return one(finding("layers-replicated-wrongly", e.Adapter, "", e.Error(), nil))
+	}
+	if errors.Is(err, lazymerge.ErrExists) && errors.Unwrap(err) == nil {
+		return one(finding("output-exists", "", "", err.Error(), nil))
+	}
+	return nil
+}
+
+func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
+	name, tensor := "tensor-unmatched", ""
+	for _, t := range e.Tensors {
+		if len(t.Ambiguous) > 0 {
+			name = "tensor-ambiguous"
+		}
+		if tensor == "" && len(t.Keys) > 0 {
+			tensor = t.Keys[0]
+		}
+	}
+	return finding(name, e.Adapter, tensor, e.Error(), nil)
+}
+
+// explainEdit takes the advice of the transform's error and says for which tensor.
+func explainEdit(e *lazymerge.EditError) []Finding {
+	found := explain(e.Err)
+	for i := range found {
+		found[i].File, found[i].Tensor, found[i].Message = e.Adapter, e.Tensor, e.Error()
+	}
+	return found
+}
+
+func explainTransform(err error) []Finding {
+	switch e := err.(type) {
+	case *transform.ShapeError:
+		return one(finding("shape-mismatch", "", e.Tensor, e.Error(), nil))
+	case *transform.DTypeError:
+		return one(finding("dtype-unsupported", "", e.Tensor, e.Error(), nil))
+	case *transform.LayerError:
+		return one(finding("layer-unsupported", "", e.Tensor, e.Error(), nil))
+	case *transform.IndexError:
+		return one(finding("row-out-of-range", "", e.Tensor, e.Error(), nil))
+	case *transform.OverflowError:
+		return one(finding("overflow", "", e.Tensor, e.Error(), nil))
+	}
+	return nil
+}
+
+func explainResolve(err error) []Finding {
+	switch e := err.(type) {
+	case *resolve.NotFoundError:
+		return one(finding("tensor-unmatched", "", e.Module+"."+e.Param, e.Error(), nil))
+	case *resolve.AmbiguousError:
+		return one(finding("tensor-ambiguous", "", e.Module+"."+e.Param, e.Error(), nil))
+	case *resolve.ConvertedError:
+		return one(finding("base-converted-tensor", "", e.Module+"."+e.Param, e.Error(), nil))
+	}
+	return nil
+}
+
+func explainPeft(err error) []Finding {
+	switch e := err.(type) {
+	case *peft.ConfigError:
+		return one(finding("config-broken", e.Path, "", e.Error(), nil))
+	case *peft.FieldError:
+		return one(finding("config-field", e.Path, "", e.Error(), nil))
+	case *peft.UnsupportedError:
+		return one(explainUnsupported(e))
+	case *peft.NoWeightsError:
+		return one(explainNoWeights(e))
+	case *peft.UnknownTensorsError:
+		return one(finding("tensor-unknown", e.File, first(e.Tensors), e.Error(), nil))
+	case *peft.MissingTensorError:
+		return one(finding("tensor-counterpart-missing", e.File, first(e.Have), e.Error(), nil))
+	case *peft.DuplicateTensorError:
+		return one(finding("tensor-duplicate", e.File, e.Tensors[0], e.Error(), nil))
+	case *peft.EmptyError:
+		name := "weights-empty"
+		if e.Total > 0 {
+			name = "weights-placeholders"
+		}
+		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
+	case *peft.NonFiniteError:
+		return one(finding("tensor-nonfinite", e.File, e.Tensor, e.Error(), nil))
+	case *peft.RankError:
+		return one(finding("rank-mismatch", e.File, e.Tensor, e.Error(), nil))
+	}
+	return nil
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+func explainUnsupported(e *peft.UnsupportedError) Finding {
+	switch {
+	case e.Field == "adapter_model.safetensors":
+		return finding("weights-several-adapters", e.Path, "", e.Error(), nil)
+	case strings.HasPrefix(e.Field, "adapter_model."):
+		return explainTorch(filepath.Join(e.Path, e.Field), e.Error())
+	case e.Field == "init_lora_weights" && !e.Never:
+		return finding("init-changes-base", e.Path, "", e.Error(), nil)
+	case e.Never:
+		return finding("type-never", e.Path, "", e.Error(), nil)
+	}
+	return finding("type-unsupported", e.Path, "", e.Error(), nil)
+}
+
+// explainNoWeights looks whether the weights are there in another form.
+func explainNoWeights(e *peft.NoWeightsError) Finding {
+	for _, name := range []string{"adapter_model.bin", "adapter_model.pt"} {
+		if path := filepath.Join(e.Dir, name); isFile(path) {
+			return explainTorch(path, e.Error()+", only "+name)
+		}
+	}
+	return ungathered("weights-missing", filepath.Join(e.Dir, "adapter_model.safetensors"), "", e.Error())
+}
+
+// emptyTorch is a size that torch.save reaches with an empty dict, and that no
+// adapter stays under.
+const emptyTorch = 1024
+
+func explainTorch(path, message string) Finding {
+	if h, ok := readHead(path); ok && h.size < emptyTorch {
+		return ungathered("weights-torch-empty", path, "", message)
+	}
+	return finding("weights-torch", path, "", message, nil)
+}
+
+func isFile(path string) bool {
+	_, ok := readHead(path)
+	return ok
+}
+
+// ungathered is the finding of an adapter that holds nothing: the way back is a
+// checkpoint near it, when there is one.
+func ungathered(name, file, tensor, message string) Finding {
+	f := finding(name, file, tensor, message, nil)
+	if way := nearby(file); way != "" {
+		f.Fix = way + "\n" + f.Fix
+	}
+	return f
+}
+
+func explainSafetensors(err error) []Finding {
+	switch e := err.(type) {
+	case *safetensors.Error:
+		return one(explainFile(e))
+	case *safetensors.ChangedError:
+		return one(finding("input-changed", e.Path, "", e.Error(), nil))
+	case *safetensors.IndexError:
+		return one(finding("index-broken", "", "", e.Error(), nil))
+	case *safetensors.ConvertError:
+		return one(finding("dtype-unsupported", "", "", e.Error(), nil))
+	}
+	return nil
+}
+
+// explainFile tells by the first bytes of the file what it is in truth, and goes by
+// the broken rule only when they are those of a safetensors file.
+func explainFile(e *safetensors.Error) Finding {
+	name := ""
+	h, ok := readHead(e.Path)
+	if ok && e.Kind != safetensors.IoError {
+		name = shapeOf(h)
+	}
+	if name == "" {
+		name = kindCodes[e.Kind]
+	}
+	switch {
+	case name == "":
+		return Finding{Code: "error", File: e.Path, Tensor: e.Tensor, Message: e.Error()}
+	case strings.Contains(e.Detail, "duplicate key"):
+		name = "weights-duplicate-name"
+	case name == "weights-truncated" && trailing(e):
+		name = "weights-trailing"
+	case name == "file-unreadable" && e.Err != nil:
+		if found := explain(e.Err); found != nil {
+			return found[0]
+		}
+	}
+	return ungathered(name, e.Path, e.Tensor, e.Error())
+}
+
+// trailing reports whether the file has more bytes than its tensors take.
+func trailing(e *safetensors.Error) bool {
+	var take, have uint64
+	_, err := fmt.Sscanf(e.Detail, "tensors take %d bytes, data section has %d", &take, &have)
+	return err == nil && have > take
+}
+
+func explainSystem(err error) []Finding {
+	path, cause := "", err
+	if e, ok := err.(*fs.PathError); ok {
+		path, cause = e.Path, e.Err
+	}
+	name := systemCode(cause)
+	switch {
+	case name == "":
+		return nil
+	case name == "file-missing" && filepath.Base(path) == "adapter_config.json":
+		name = "config-missing"
+	}
+	return one(finding(name, path, "", err.Error(), values{"path": path}))
+}
+
+// systemCode goes by the error itself, not by what it wraps: a wrapper may know
+// the path.
+func systemCode(err error) string {
+	switch err {
+	case fs.ErrNotExist, syscall.ENOENT, syscall.ENOTDIR:
+		return "file-missing"
+	case fs.ErrPermission, syscall.EACCES, syscall.EPERM:
+		return "permission-denied"
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return "disk-full"
+	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT:
+		return "file-unreadable"
+	case context.Canceled, context.DeadlineExceeded, syscall.EINTR:
+		return "interrupted"
+	}
+	return ""
+}
+
+func explainModeldir(err error) []Finding {
+	switch e := err.(type) {
+	case *modeldir.NotFoundError:
+		return one(explainNotFound(e))
+	case *modeldir.NotModelError:
+		return one(finding(foundCodes[e.Found], e.Path, "", e.Error(), nil))
+	case *modeldir.NotAdapterError:
+		name := "adapter-not-found"
+		if e.IsBase {
+			name = "adapter-is-base"
+		}
+		return one(finding(name, e.Path, "", e.Error(), nil))
+	case *modeldir.IndexPathError:
+		return one(finding("index-leaves", e.Index, "", e.Error(), nil))
+	case *modeldir.IndexError:
+		return one(finding("index-broken", e.Index, "", e.Error(), nil))
+	case *modeldir.MissingShardError:
+		return one(finding("shards-missing", e.Index, "", e.Error(), nil))
+	case *modeldir.LinkError:
+		return one(finding("link-leaves", e.Link, "", e.Error(), values{"link": e.Link, "target": e.Target}))
+	case *modeldir.FileKindError:
+		return one(finding("file-kind", e.Path, "", e.Error(), nil))
+	case *modeldir.LimitError:
+		return one(finding("limit", e.Path, "", e.Error(), nil))
+	case *modeldir.UnsupportedFileError:
+		return one(finding("format-unsupported", e.Path, "", e.Error(), nil))
+	case *modeldir.UnhealthyError:
+		return explainUnhealthy(e)
+	}
+	return explainNames(err)
+}
+
+// explainNames explains what is wrong with the words of a command line.
+func explainNames(err error) []Finding {
+	switch e := err.(type) {
+	case *modeldir.StackError:
+		return one(finding("stack-unsupported", "", "", e.Error(), nil))
+	case *modeldir.NameError:
+		return one(finding("name-invalid", "", "", e.Error(), nil))
+	case *modeldir.NameCollisionError:
+		return one(finding("name-collision", "", "", e.Error(), values{"first": e.Refs[0], "second": e.Refs[1]}))
+	case *modeldir.NoCheckpointError:
+		found := one(finding("no-healthy-checkpoint", e.Dir, "", e.Error(), nil))
+		return append(found, explain(errors.Unwrap(e))...)
+	}
+	return nil
+}
+
+var foundCodes = map[modeldir.Found]string{
+	modeldir.FoundNothing:     "base-no-weights",
+	modeldir.FoundAdapter:     "base-is-adapter",
+	modeldir.FoundOtherFormat: "base-other-format",
+	modeldir.FoundSeveral:     "base-several-files",
+	modeldir.FoundShard:       "base-one-shard",
+	modeldir.FoundBelow:       "base-weights-below",
+}
+
+func explainNotFound(e *modeldir.NotFoundError) Finding {
+	ref, _, _ := strings.Cut(e.Ref, "@")
+	if e.Revision == "" {
+		v := values{"ref": ref}
+		if len(e.Looked) < 2 { // no id: it was looked for as a path only
+			v = nil
+		}
+		return finding("not-found", "", "", e.Error(), v)
+	}
+	return finding("revision-missing", "", "", e.Error(),
+		values{"ref": ref, "revision": e.Revision, "revisions": strings.Join(e.Revisions, ", ")})
+}
+
+// explainUnhealthy prefers what is known of the cause to the general word.
+func explainUnhealthy(e *modeldir.UnhealthyError) []Finding {
+	if e.Err != nil {
+		if found := explain(e.Err); found != nil {
+			return found
+		}
+	}
+	if e.Fault == modeldir.WeightsTorch {
+		return one(explainTorch(e.Path, e.Error()))
+	}
+	return one(ungathered(faultCodes[e.Fault], e.Path, "", e.Error()))
+}
+
+var faultCodes = map[modeldir.Fault]string{
+	modeldir.ConfigMissing:       "config-missing",
+	modeldir.ConfigBroken:        "config-broken",
+	modeldir.WeightsMissing:      "weights-missing",
+	modeldir.WeightsTorch:        "weights-torch",
+	modeldir.WeightsBroken:       "checkpoint-broken",
+	modeldir.WeightsEmpty:        "weights-empty",
+	modeldir.WeightsPlaceholders: "weights-placeholders",
+	modeldir.SeveralAdapters:     "checkpoint-several-adapters",
+}

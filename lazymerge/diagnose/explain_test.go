@@ -1,0 +1,180 @@
+package diagnose
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/modeldir"
+	"lorafs/safetensors"
+)
+
+// TestCheckpointNearby checks that the ways back to the trained values are named,
+// and only those that are there.
+func TestCheckpointNearby(t *testing.T) {
+	empty := raw(`{"__metadata__":{"format":"pt"}}`, "")
+	broken := map[string]string{"checkpoint-9/adapter_config.json": loraConfig, "checkpoint-9/adapter_model.safetensors": empty}
+	add := func(more map[string]string) map[string]string {
+		files := make(map[string]string)
+		for _, m := range []map[string]string{broken, more} {
+			for k, v := range m {
+				files[k] = v
+			}
+		}
+		return files
+	}
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []string
+		not   []string
+	}{
+		"nothing": {add(nil), []string{"stage3_gather"}, []string{"is near", "newest whole checkpoint of this run"}},
+		"zero": {
+			add(map[string]string{
+				"checkpoint-9/zero_to_fp32.py":                                                    "",
+				"checkpoint-9/global_step9/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt":        "",
+				"checkpoint-9/global_step9/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt":        "",
+				"checkpoint-9/global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt":            "",
+				"checkpoint-9/global_step11/mp_rank_00_model_states.pt":                           "",
+				"checkpoint-9/global_step10/zero_pp_rank_0_mp_rank_00_model_states.pt":            "",
+				"checkpoint-9/global_step10/layer_0_expert_0_mp_rank_00_model_states.pt":          "",
+				"checkpoint-9/global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt.incomplete": "",
+			}),
+			[]string{"global_step10 (1 file)", "checkpoint-9/zero_to_fp32.py "},
+			[]string{"newest whole checkpoint of this run"},
+		},
+		"fsdp": {
+			add(map[string]string{"checkpoint-9/pytorch_model_fsdp_0/__0_0.distcp": ""}),
+			[]string{"accelerate merge-weights"}, nil,
+		},
+		"older checkpoint": {
+			add(map[string]string{"checkpoint-8/adapter_config.json": loraConfig, "checkpoint-8/adapter_model.safetensors": goodFile}),
+			[]string{"checkpoint-8 MOUNTPOINT"}, []string{"is near"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := dirOf(t, c.files)
+			_, err := peft.Open(filepath.Join(dir, "checkpoint-9"), peft.Options{})
+			found := Explain(err)
+			if len(found) != 1 || found[0].Code != "weights-empty" {
+				t.Fatalf("%+v", found)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(found[0].Fix, want) {
+					t.Errorf("lacks %q: %s", want, found[0].Fix)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(found[0].Fix, not) {
+					t.Errorf("says %q: %s", not, found[0].Fix)
+				}
+			}
+		})
+	}
+}
+
+// TestNoCheckpoint checks that the newest checkpoint's fault is told as well.
+func TestNoCheckpoint(t *testing.T) {
+	dir := dirOf(t, map[string]string{
+		"checkpoint-1/adapter_config.json": loraConfig, "checkpoint-1/adapter_model.safetensors": "x",
+		"checkpoint-2/adapter_config.json": loraConfig, "checkpoint-2/adapter_model.safetensors": "GGUF",
+	})
+	_, err := modeldir.FindAdapters([]string{dir})
+	found := Explain(err)
+	if len(found) != 2 || found[0].Code != "no-healthy-checkpoint" || found[1].Code != "weights-other-format" {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestJoinedErrors(t *testing.T) {
+	known := &safetensors.ChangedError{Path: "p"}
+	if found := Explain(errors.Join(known, errors.New("close failed"))); len(found) != 1 || found[0].Code != "input-changed" {
+		t.Errorf("%+v", found)
+	}
+	if found := Explain(errors.Join(errors.New("a"), errors.New("b"))); len(found) != 1 || found[0].Code != "error" || found[0].Message != "a\nb" {
+		t.Errorf("%+v", found)
+	}
+}
+
+// TestBothNamesOfTheError checks that what users search for is in the text.
+func TestBothNamesOfTheError(t *testing.T) {
+	err := openWeights(raw(`{},"__metadata__":{"format":"pt"}}      `, ""))(t)
+	var b bytes.Buffer
+	WriteText(&b, "x", Explain(err))
+	text := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{"InvalidHeaderDeserialization", "invalid JSON in header"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+func TestWriteText(t *testing.T) {
+	var b bytes.Buffer
+	WriteText(&b, "my\x1b[31madapter", []Finding{{
+		Code: "x-y", File: "/a b/c", Message: strings.Repeat("word ", 30), Cause: "because", Fix: "Do this:\n\tcmd  with  spaces " + strings.Repeat("long ", 30) + "\nThen that.",
+	}, {Code: "z", Severity: Warning, Message: "m"}})
+	want := "my\uFFFD[31madapter: broken\n\n[broken] x-y\n  file    /a b/c\n" +
+		"  what    " + strings.TrimSpace(strings.Repeat("word ", 15)) + "\n          " + strings.TrimSpace(strings.Repeat("word ", 15)) + "\n" +
+		"  cause   because\n  cure    Do this:\n            cmd  with  spaces " + strings.Repeat("long ", 30) + "\n          Then that.\n" +
+		"\n[warning] z\n  what    m\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestWriteJSON(t *testing.T) {
+	var b bytes.Buffer
+	results := []Result{{Path: "p", Kind: "adapter", Verdict: Judge(nil)}, {Path: "q", Kind: "adapter", Verdict: VerdictWarn,
+		Findings: []Finding{{Code: "c", Severity: Warning, Message: "<m>"}}}}
+	if err := WriteJSON(&b, results); err != nil {
+		t.Fatal(err)
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, b.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"results":[{"path":"p","kind":"adapter","verdict":"ok","findings":[]},` +
+		`{"path":"q","kind":"adapter","verdict":"warn","findings":[{"code":"c","severity":"warning","message":"<m>"}]}]}`
+	if compact.String() != want {
+		t.Errorf("got  %s\nwant %s", compact.String(), want)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	warning, broken := Finding{Severity: Warning}, Finding{}
+	for _, c := range []struct {
+		findings []Finding
+		want     Verdict
+	}{{nil, VerdictOK}, {[]Finding{warning}, VerdictWarn}, {[]Finding{warning, broken}, VerdictBroken}} {
+		if got := Judge(c.findings); got != c.want {
+			t.Errorf("%v: %s, want %s", c.findings, got, c.want)
+		}
+	}
+}
+
+func TestCommandsAreQuoted(t *testing.T) {
+	f := finding("weights-lfs-pointer", "/a b/it's/x", "", "m", nil)
+	if want := `git -C '/a b/it'\''s' lfs pull`; !strings.Contains(f.Fix, want) {
+		t.Errorf("%s\nlacks %s", f.Fix, want)
+	}
+	for word, want := range map[string]string{"/a/b-c_d.e": "/a/b-c_d.e", "": "''", "-rf": "'-rf'", "$x": "'$x'"} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q: %s", word, got)
+		}
+	}
+}
+
+// TestReadHeadOpensFilesOnly checks that explaining never waits for a FIFO.
+func TestReadHeadOpensFilesOnly(t *testing.T) {
+	for _, path := range []string{t.TempDir(), os.DevNull, "/nowhere"} {
+		if _, ok := readHead(path); ok {
+			t.Errorf("read %s", path)
+		}
+	}
+}
