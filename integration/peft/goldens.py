@@ -1,0 +1,368 @@
+"""Makes and confirms the golden data: tiny bases, adapters saved by PEFT, merges by PEFT.
+
+    goldens.py --out DIR [--seed N] [--sweep] [--only SUBSTRING]   makes DIR anew
+    goldens.py --check DIR                                         makes it again elsewhere and compares
+
+DIR/bases/BASE-DTYPE/       model directory as save_pretrained writes it
+DIR/cases/NAME/adapter/     adapter directory as save_pretrained writes it, but for the path of the base
+DIR/cases/NAME/case.json    what to expect, see below
+DIR/cases/NAME/merged.safetensors   those tensors of the merged model that are not bitwise a tensor of the base
+
+case.json:
+    base        name of the base's directory
+    expect      peft, forward or refuse (cases.Case says what they mean)
+    rounding    value of --rounding
+    unchanged   tensors that the merged model has as the base has them
+    moved       the same under another name: name in the merged model -> name in the base
+    optional    tensors of the base that the merged model has not, though a reader would not mind them
+    prefix      component that names in the merged model may have or lack
+    config      fields of config.json, by dotted path, with the value that they must have
+    refusal     for refuse: words that the message must contain
+    notes       what a reader of a failure should know
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import versions
+
+versions.require()
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+import transformers as tf
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+import bases
+import breaks
+import compare
+import sweep
+from cases import CASES, DTYPES, Case
+
+TORCH_DTYPES = dict(zip(DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True))
+# Fields that say who wrote the file and how, not what the model is.
+IDLE_FIELDS = {"transformers_version", "_name_or_path", "dtype"}
+ALWAYS_CHECKED = ("tie_word_embeddings", "vocab_size", "num_hidden_layers")
+
+Tensors = dict[str, torch.Tensor]
+
+
+def seed_of(text: str, seed: int) -> int:
+    return zlib.crc32(f"{seed}/{text}".encode())
+
+
+# --- bases ---
+
+
+def base_name(case: Case) -> str:
+    return f"{case.base.replace('_', '-')}-{case.dtype}"
+
+
+def make_base(case: Case, seed: int, out: Path) -> None:
+    builder = (bases.BASES | sweep.BUILDERS)[case.base.removesuffix("_sharded")]
+    model = bases.randomise(builder(bases.Dims(seed)), seed_of(case.base, seed))
+    shard = bases.SHARD_BYTES.get(case.base, 5_000_000)
+    model.to(TORCH_DTYPES[case.dtype]).save_pretrained(out, max_shard_size=shard)
+
+
+def model_class(case: Case, base: Path) -> type[tf.PreTrainedModel]:
+    name = case.head or json.loads((base / "config.json").read_text())["architectures"][0]
+    return bases.Layers if name == "Layers" else getattr(tf, name)
+
+
+def load_model(case: Case, base: Path) -> tf.PreTrainedModel:
+    torch.manual_seed(zlib.crc32(case.name.encode()))  # a head that the base lacks is drawn at random
+    model = model_class(case, base).from_pretrained(base, dtype=TORCH_DTYPES[case.dtype], **case.load)
+    if case.vocab:
+        rows = model.get_input_embeddings().weight.shape[0] + case.vocab
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    return model
+
+
+# --- adapters ---
+
+
+def task_of(model: tf.PreTrainedModel) -> str | None:
+    return "CAUSAL_LM" if "CausalLM" in type(model).__name__ or "LMHead" in type(model).__name__ else None
+
+
+def train_adapter(case: Case, base: Path, seed: int) -> PeftModel:
+    """A model whose adapter parameters all have values that training could have given them."""
+    model = load_model(case, base)
+    generator = torch.Generator().manual_seed(seed_of(case.name, seed))
+    if case.vocab:
+        disturb(model.get_input_embeddings().weight, generator)
+        if model.get_output_embeddings() is not None and not model.config.tie_word_embeddings:
+            disturb(model.get_output_embeddings().weight, generator)
+    options = {"task_type": task_of(model)} | case.lora
+    torch.manual_seed(seed_of(case.name, seed))
+    peft_model = get_peft_model(model, LoraConfig(**options))
+    for name, value in peft_model.named_parameters():
+        if "lora_magnitude_vector" in name:
+            value.data *= 1 + 0.2 * torch.randn(value.shape, generator=generator)
+        elif "lora_" in name:
+            value.data.copy_(0.1 * torch.randn(value.shape, generator=generator))  # in place: tied factors share memory
+        elif value.requires_grad:
+            disturb(value, generator)
+    return peft_model
+
+
+def disturb(value: torch.Tensor, generator: torch.Generator) -> None:
+    value.data += 0.1 * torch.randn(value.shape, generator=generator)
+
+
+def save_adapter(case: Case, model: PeftModel, base: Path, out: Path) -> None:
+    model.save_pretrained(out)
+    public = f"tiny/{base.name}"
+    breaks.configure(base_model_name_or_path=public)(out)
+    card = out / "README.md"
+    if case.card:
+        card.write_text(card.read_text().replace(str(base), public))
+    else:
+        card.unlink()
+    if case.file != "f32":
+        breaks.rewrite(out, lambda tensors: {name: value.to(TORCH_DTYPES[case.file]) for name, value in tensors.items()})
+    (out / breaks.WEIGHTS).chmod(0o644)
+
+
+# --- merging ---
+
+
+def merge(case: Case, base: Path, adapter: Path, work: Path) -> Path:
+    """What a user of PEFT does; returns the directory of the merged model."""
+    model = PeftModel.from_pretrained(load_model(case, base), adapter)
+    work.mkdir(parents=True)
+    model.merge_and_unload(safe_merge=case.safe).save_pretrained(work)
+    return work
+
+
+def read_model(directory: Path) -> Tensors:
+    tensors: Tensors = {}
+    for file in sorted(directory.glob("*.safetensors")):
+        tensors |= load_file(file)
+    return tensors
+
+
+def untie(case: Case, base: Path, adapter: Path, out: Path) -> None:
+    """A base whose head is a tensor of its own with the values of the embedding."""
+    model = load_model(case, base)
+    if case.vocab:  # the resized embedding comes with the adapter, and the head is tied to that one
+        rows = next(value for name, value in load_file(adapter / breaks.WEIGHTS).items() if name.endswith("embed_tokens.base_layer.weight"))
+        model.get_input_embeddings().weight.data.copy_(rows)
+    model.config.tie_word_embeddings = False
+    head = model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    model.save_pretrained(out)
+
+
+def write_out_layers(case: Case, base: Path, out: Path) -> None:
+    """A base with as many layers of its own as layer_replication makes of the shared ones."""
+    order = [i for start, end in case.lora["layer_replication"] for i in range(start, end)]
+    source = model_class(case, base).from_pretrained(base, dtype=TORCH_DTYPES[case.dtype])
+    source.config.num_hidden_layers = len(order)
+    twin = type(source)(source.config).to(TORCH_DTYPES[case.dtype])
+    old = source.state_dict()
+    for name, value in twin.state_dict().items():
+        parts = name.split(".")
+        if parts[:2] == ["model", "layers"]:
+            parts[2] = str(order[int(parts[2])])
+        value.copy_(old[".".join(parts)])
+    twin.save_pretrained(out)
+
+
+def merge_forward(case: Case, base: Path, adapter: Path, work: Path) -> Path:
+    """The model whose forward pass is the un-merged model's, by PEFT's merge of a base without sharing."""
+    twin, twin_adapter = work / "twin", work / "twin-adapter"
+    shutil.copytree(adapter, twin_adapter)
+    if case.twin == "untied":
+        untie(case, base, adapter, twin)
+        breaks.configure(**case.twin_lora)(twin_adapter)
+    else:
+        write_out_layers(case, base, twin)
+        breaks.configure(layer_replication=None)(twin_adapter)
+    merged = merge(replace(case, vocab=0), twin, twin_adapter, work / "forward")
+    confirm_forward(case, base, adapter, merged)
+    return merged
+
+
+def confirm_forward(case: Case, base: Path, adapter: Path, merged: Path) -> None:
+    """Stops unless the merged model computes what the un-merged PEFT model computes."""
+    ids = torch.arange(3, 3 + 24).reshape(2, 12)
+    with torch.no_grad():
+        want = PeftModel.from_pretrained(load_model(case, base), adapter).eval()(input_ids=ids).logits.float()
+        got = model_class(case, merged).from_pretrained(merged, dtype=torch.float32).eval()(input_ids=ids).logits
+    error = ((got - want).abs().max() / want.abs().max()).item()
+    if error > (1e-5 if case.dtype == "f32" else 5e-2):
+        raise RuntimeError(f"{case.name}: the forward passes differ by {error:.2g}")
+
+
+# --- cases ---
+
+
+def make_case(case: Case, seed: int, root: Path) -> None:
+    base, out = root / "bases" / base_name(case), root / "cases" / case.name
+    adapter = out / "adapter"
+    save_adapter(case, train_adapter(case, base, seed), base, adapter)
+    record: dict[str, Any] = {"base": case.against or base.name, "expect": case.expect, "rounding": "twice" if case.safe else "peft"}
+    if case.expect == "refuse":
+        record["refusal"] = list(case.refusal)
+    else:
+        with tempfile.TemporaryDirectory() as work:
+            join = merge_forward if case.expect == "forward" else merge
+            merged = join(case, base, adapter, Path(work) / "merged")
+            record |= record_merged(case, base, merged, out)
+    if case.edit is not None:
+        case.edit(adapter)
+    if case.notes:
+        record["notes"] = case.notes
+    (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def record_merged(case: Case, base: Path, merged: Path, out: Path) -> dict[str, Any]:
+    old, new = read_model(base), read_model(merged)
+    prefix = case.head and getattr(tf, case.head).base_model_prefix
+    unchanged, moved, changed = [], {}, {}
+    for name, value in new.items():
+        if not torch.isfinite(value).all():
+            raise RuntimeError(f"{case.name}: {name} is not finite")
+        origin = spelling(name, prefix, old)
+        if origin is None or not same_bits(value, old[origin]):
+            changed[name] = value
+        elif origin == name:
+            unchanged.append(name)
+        else:
+            moved[name] = origin
+    # A wholly unchanged model would test nothing.
+    if not changed:
+        raise RuntimeError(f"{case.name}: the adapter changes nothing")
+    save_file(changed, out / "merged.safetensors")
+    (out / "merged.safetensors").chmod(0o644)
+    kept = {spelling(name, prefix, old) for name in new}
+    return {
+        "unchanged": sorted(unchanged),
+        "moved": moved,
+        "optional": sorted(set(old) - kept) if case.head else [],
+        "prefix": prefix,
+        "config": expected_config(case, base, merged),
+    }
+
+
+def spelling(name: str, prefix: str, names: Iterable[str]) -> str | None:
+    """The one of names that means name, which may have or lack the prefix."""
+    for candidate in (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}.")):
+        if candidate in names:
+            return candidate
+    return None
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
+
+
+def expected_config(case: Case, base: Path, merged: Path) -> dict[str, Any]:
+    """Fields by dotted path: those that merging changed, and some that it must not change."""
+    old, new = flat(json.loads((base / "config.json").read_text())), flat(json.loads((merged / "config.json").read_text()))
+    bare = case.head.endswith("Model")  # readers load a bare encoder from its causal model as well
+
+    def counts(path: str) -> bool:
+        field = path.split(".")[-1]
+        return field in ALWAYS_CHECKED or (not bare and field not in IDLE_FIELDS and old.get(path) != new[path])
+
+    return {path: value for path, value in new.items() if counts(path)}
+
+
+def flat(config: dict[str, Any], above: str = "") -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and key.endswith("_config"):
+            fields |= flat(value, f"{above}{key}.")
+        else:
+            fields[above + key] = value
+    return fields
+
+
+# --- command ---
+
+
+def quiet() -> None:
+    warnings.filterwarnings("ignore")
+    tf.utils.logging.set_verbosity_error()
+    tf.utils.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+
+
+def run(task: tuple[str, str, int, Path]) -> str:
+    """One base or one case, which crosses to the worker by name; returns what went wrong."""
+    quiet()
+    kind, name, seed, root = task
+    case = next(case for case in CASES if case.name == name)
+    try:
+        if kind == "base":
+            out = root / "bases" / base_name(case)
+            make_base(case, seed, out)
+            for file in out.iterdir():
+                file.chmod(0o644)
+        else:
+            make_case(case, seed, root)
+    except Exception as error:  # noqa: BLE001: all failures are reported together
+        return f"{case.name} ({kind}): {type(error).__name__}: {error}"
+    return ""
+
+
+def make_all(cases: list[Case], seed: int, root: Path, jobs: int) -> None:
+    for part in ("bases", "cases"):
+        shutil.rmtree(root / part, ignore_errors=True)
+        (root / part).mkdir(parents=True)
+    one_per_base = {base_name(case): case for case in cases}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        failures = list(filter(None, pool.map(run, [("base", case.name, seed, root) for case in one_per_base.values()])))
+        failures += filter(None, pool.map(run, [("case", case.name, seed, root) for case in cases]))
+    size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file())
+    print(f"{root}: {len(one_per_base)} bases, {len(cases)} cases, {size / 1e6:.1f} MB")
+    if failures:
+        raise SystemExit("\n".join(failures))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="directory to make")
+    parser.add_argument("--check", type=Path, help="directory to confirm")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sweep", action="store_true", help="add the cases that are not committed")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    if (options.out is None) == (options.check is None):
+        parser.error("one of --out and --check is needed")
+    quiet()
+    cases = [case for case in CASES if options.only in case.name and (options.sweep or not case.sweep)]
+    if not cases:
+        parser.error(f"no case is named {options.only}")
+    if options.out is not None:
+        make_all(cases, options.seed, options.out, options.jobs)
+        return
+    with tempfile.TemporaryDirectory() as again:
+        make_all(cases, options.seed, Path(again), options.jobs)
+        differences = compare.directories(options.check, Path(again), whole=not options.only)
+    print(f"{options.check}: {len(differences)} differences")
+    if differences:
+        sys.exit("\n".join(differences))
+
+
+if __name__ == "__main__":
+    main()
