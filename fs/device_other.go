@@ -1,0 +1,30 @@
+//go:build !linux
+
+package fs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// attach leaves the mounting to go-fuse.
+func attach(path string, _ *fuse.MountOptions) (target string, err error) { return path, nil }
+
+func detach(path string, lazy bool) error {
+	args := []string{path}
+	if lazy {
+		args = []string{"-f", path}
+	}
+	out, err := exec.Command("umount", args...).CombinedOutput()
+	if err != nil {
+		return &os.PathError{Op: "unmount", Path: path, Err: fmt.Errorf("%w: %s", err, out)}
+	}
+	return nil
+}
+
+func refusePolls(string) error { return nil }
+
+func raiseReadAhead(string, int) error { return nil }
