@@ -34,8 +34,8 @@ type judgement struct {
 // fails instead where LORAFS_TEST_REQUIRE lists peft.
 func startReference(t *testing.T) *reference {
 	t.Helper()
-	python := os.Getenv("LORAFS_PYTHON")
-	if python == "" {
+	python, err := exec.LookPath(os.Getenv("LORAFS_PYTHON"))
+	if err != nil {
 		message := "LORAFS_PYTHON names no Python with safetensors: the Rust library is NOT compared with"
 		if slices.Contains(strings.Split(os.Getenv("LORAFS_TEST_REQUIRE"), ","), "peft") {
 			t.Fatal(message)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edsrzf/mmap-go"
+	"golang.org/x/sys/unix"
 )
 
 // File is an open file: its header, and its data mapped read-only. It may be
@@ -18,6 +19,7 @@ import (
 type File struct {
 	path    string
 	fd      *os.File
+	raw     uintptr // of fd
 	size    int64
 	modTime time.Time
 	header  *Header
@@ -37,7 +39,7 @@ func Open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &File{path: path, fd: fd}
+	f := &File{path: path, fd: fd, raw: fd.Fd()}
 	if err := f.load(); err != nil {
 		fd.Close()
 		return nil, err
@@ -119,14 +121,15 @@ func (f *File) Unchanged() error {
 	if f.closed.Load() {
 		return f.closedError()
 	}
-	st, err := f.fd.Stat()
-	if err != nil {
-		return err
+	// os.File.Stat allocates, and every read ends with this question.
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.raw), &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: f.path, Err: err}
 	}
-	if st.Size() != f.size {
-		return &ChangedError{Path: f.path, Detail: fmt.Sprintf("it had %d bytes, has %d", f.size, st.Size())}
+	if st.Size != f.size {
+		return &ChangedError{Path: f.path, Detail: fmt.Sprintf("it had %d bytes, has %d", f.size, st.Size)}
 	}
-	if !st.ModTime().Equal(f.modTime) {
+	if !time.Unix(st.Mtim.Unix()).Equal(f.modTime) {
 		return &ChangedError{Path: f.path, Detail: "its modification time moved"}
 	}
 	return nil
