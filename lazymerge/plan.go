@@ -1,6 +1,7 @@
 package lazymerge
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sort"
@@ -32,7 +33,20 @@ type placedEdit struct {
 type boundEdit struct {
 	placedEdit
 	bound transform.Bound
-	once  *once // of a Preparer, else nil
+	pack  func(ctx context.Context, dst []byte) error // bound.Pack, made once: a method value allocates
+	once  *once                                       // of a Preparer, else nil
+}
+
+func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
+	bound, err := e.Transform.Bind(p, r)
+	if err != nil {
+		return boundEdit{}, err
+	}
+	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack}
+	if _, ok := bound.(transform.Preparer); ok {
+		be.once = newOnce()
+	}
+	return be, nil
 }
 
 func (o *output) edited() bool { return len(o.edits) > 0 }
@@ -61,6 +75,7 @@ type planner struct {
 	matched   map[string]string // base tensor and parameter → module that claimed it
 	unmatched []Unmatched
 	warnings  []string
+	notes     []string // deviations from PEFT's merge
 	config    configEdits
 }
 
@@ -77,6 +92,7 @@ func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*plann
 		slots = copied.slots
 		names = func() *resolve.Index { return c.index(slots) }
 		p.config.layers = copied.layers
+		p.notes = append(p.notes, "deviation from PEFT: every replicated layer has its own delta, as in the un-merged model; PEFT's merge adds them all into the layer that they share")
 	}
 	p.names = names()
 	for _, s := range slots {
@@ -226,13 +242,9 @@ func (p *planner) bindOutput(o *output) error {
 			continue
 		}
 		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-		bound, err := e.Transform.Bind(param, p.opt.Rounding)
+		be, err := e.bind(param, p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
-		}
-		be := boundEdit{placedEdit: e, bound: bound}
-		if _, ok := bound.(transform.Preparer); ok {
-			be.once = newOnce()
 		}
 		o.chain = append(o.chain, be)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -25,8 +26,9 @@ type Report struct {
 	Config   []string `json:"config,omitempty"`  // what changed in config.json
 	LeftOut  []string `json:"left_out,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
-	Tensors  int      `json:"tensors"`        // in the merged model
-	Merged   int      `json:"tensors_merged"` // of them changed by the adapter
+	Notes    []string `json:"notes,omitempty"` // where the values are not those of PEFT's merge, and quirks kept
+	Tensors  int      `json:"tensors"`         // in the merged model
+	Merged   int      `json:"tensors_merged"`  // of them changed by the adapter
 }
 
 // Change is one edit: the adapter tensors it reads and the tensor it changes.
@@ -74,6 +76,7 @@ func newReport(m *Model, a modeldir.Adapter, opt Options, norms map[*safetensors
 			r.Edits[i].Norms = append(r.Edits[i].Norms, n)
 		}
 	}
+	r.Notes = r.remarks(p.notes)
 	if cfg := p.c.dir.Config; len(cfg) > 0 {
 		r.Config = p.config.describe(cfg)
 	}
@@ -115,7 +118,7 @@ func (r *Report) Text() ([]byte, error) {
 	for _, part := range []struct {
 		title string
 		lines []string
-	}{{"warnings", r.Warnings}, {"notes", r.notes()}, {"config.json", r.Config}, {"added tensors", r.Added}, {"dropped tensors", r.Dropped}, {"left out of the tree", r.LeftOut}} {
+	}{{"warnings", r.Warnings}, {"notes", r.Notes}, {"config.json", r.Config}, {"added tensors", r.Added}, {"dropped tensors", r.Dropped}, {"left out of the tree", r.LeftOut}} {
 		if len(part.lines) > 0 {
 			fmt.Fprintf(&b, "\n%s\n  %s\n", part.title, strings.Join(part.lines, "\n  "))
 		}
@@ -151,13 +154,11 @@ func (r *Report) Summary() string {
 	return s
 }
 
-// notes are the remarks of the edits, each once.
-func (r *Report) notes() []string {
-	var out []string
-	seen := map[string]bool{}
+// remarks are those of the plan and of the edits, each once.
+func (r *Report) remarks(plan []string) []string {
+	out := slices.Clone(plan)
 	for _, c := range r.Edits {
-		if c.Note != "" && !seen[c.Note] {
-			seen[c.Note] = true
+		if c.Note != "" && !slices.Contains(out, c.Note) {
 			out = append(out, c.Note)
 		}
 	}

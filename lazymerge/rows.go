@@ -201,7 +201,7 @@ func (m *merged) ready(ctx context.Context, i int) (*cache.Buf, error) {
 	if size := e.bound.PackSize(); size > 0 {
 		key := m.key
 		key.Part = int32(-1 - i)
-		b, err := m.cache.Get(ctx, key, size, e.bound.Pack)
+		b, err := m.cache.Get(ctx, key, size, e.pack)
 		if err != nil {
 			return nil, err
 		}

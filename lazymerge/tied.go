@@ -211,6 +211,8 @@ func (p *planner) part(root *output, members []string) {
 			}
 		}
 		p.outputs = append(p.outputs, o)
+		p.notes = append(p.notes, "deviation from PEFT: "+name+" is no longer tied to "+root.name+
+			"; PEFT's merge adds into the shared tensor and changes both, these are the values the un-merged model computes with")
 	}
 	if keep {
 		p.warnings = append(p.warnings, "tie_word_embeddings stays true although "+root.name+

@@ -371,13 +371,9 @@ func (m *Model) rounded(o *output, r transform.Rounding, overflow bool) (*merged
 	again.chain = nil
 	for _, e := range o.chain {
 		param := transform.Param{Info: o.info, Conv1D: m.plan.names.Conv1D(e.Module), AllowNonFinite: overflow}
-		bound, err := e.Transform.Bind(param, r)
+		be, err := e.bind(param, r)
 		if err != nil {
 			return nil, err
-		}
-		be := boundEdit{placedEdit: e.placedEdit, bound: bound}
-		if _, ok := bound.(transform.Preparer); ok {
-			be.once = newOnce()
 		}
 		again.chain = append(again.chain, be)
 	}
