@@ -2,47 +2,41 @@ package kernel
 
 import "math"
 
-// step is the number of k that one accumulation step covers, panel the number of
-// columns that the pure implementation keeps in registers.
-const (
-	step  = 32
-	panel = 4
-)
+const canonicalNaN = 0x7fc00000
 
-// Packed factors hold k in pairs, an even one and the odd one behind it. The odd half
-// of an odd rank's last pair is zero: adding 0·0 to a chain changes no result.
-type (
-	pairA [2 * panel]float32
-	pairB [2]float32
-)
-
-func pairs(rank int) int  { return (rank + 1) / 2 }
-func panels(cols int) int { return (cols + panel - 1) / panel }
+// canon makes the bits of a NaN canonical.
+func canon(b uint32) uint32 {
+	if b&0x7fffffff > 0x7f800000 {
+		return canonicalNaN
+	}
+	return b
+}
 
 // grain describes a set of values: which mantissa bits they use, how small and how
 // large they get. It decides whether products are exact.
 type grain struct {
-	mantissa uint32 // or of all mantissas
+	mantissa uint32 // or of all mantissas; a denormal uses all bits
 	least    uint32 // least biased exponent of the values that are not zero
 	most     uint32 // greatest biased exponent
 }
 
 func newGrain() grain { return grain{least: 255} }
 
-// canon is x as packed, noted in g.
-func (g *grain) canon(x float32) float32 {
-	b := math.Float32bits(x)
+// note takes canonical bits into account.
+func (g *grain) note(b uint32) {
 	switch e := b >> 23 & 0xff; {
+	case e == 255 || b<<1 == 0:
 	case e == 0:
-		return math.Float32frombits(b & (1 << 31))
-	case e == 255 && b&0x7fffff != 0:
-		return math.Float32frombits(0x7fc00000)
+		g.least, g.most = 1, max(g.most, 1)
+		g.mantissa |= 1
 	default:
 		g.least, g.most = min(g.least, e), max(g.most, e)
 		g.mantissa |= b & 0x7fffff
-		return x
 	}
 }
+
+// brain tells whether all values are bf16, and none is denormal.
+func (g grain) brain() bool { return g.mantissa&0xffff == 0 }
 
 // bits is the number of significant bits that the values need.
 func (g grain) bits() int {
@@ -53,7 +47,15 @@ func (g grain) bits() int {
 	return n
 }
 
-// arithmetic is the cheapest chain that yields the defined result.
+func grainOf(values []float32) grain {
+	g := newGrain()
+	for _, x := range values {
+		g.note(math.Float32bits(x))
+	}
+	return g
+}
+
+// arithmetic is the cheapest way of pure Go to the defined result.
 type arithmetic uint8
 
 const (

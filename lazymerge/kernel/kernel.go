@@ -1,5 +1,7 @@
 package kernel
 
+//go:generate go -C _asm run . -out ..
+
 // Args describes one call. Src and Dst hold B's rows, each of A.Cols elements.
 type Args struct {
 	Dst, Src []byte
@@ -8,44 +10,6 @@ type Args struct {
 	B        *Coeffs
 	Scale    float32
 	Rounding Rounding
-}
-
-// Tier is one implementation of the arithmetic.
-type Tier struct {
-	Name      string
-	Available func() bool
-	// AddLowRank fills a.Dst and returns the first row where a finite weight became
-	// NaN or infinite, or -1.
-	AddLowRank func(a *Args) int
-	// SumRows fills dst with W + d in fp32, unrounded; a.Dst and a.Rounding are unused.
-	SumRows func(dst []float32, a *Args)
-	// Work is the number of multiply-adds that keep a call short. Assembly cannot be
-	// preempted and must stay below 100 µs; pure Go may take longer.
-	Work int
-}
-
-// Tiers lists the implementations, the fastest first. The last one is pure Go, always
-// available, and defines what the others must give.
-var Tiers = []*Tier{
-	{
-		Name:       "go",
-		Available:  func() bool { return true },
-		AddLowRank: addLowRank,
-		SumRows:    sumRows,
-		Work:       1 << 20,
-	},
-}
-
-// Default is the tier that the functions of the package use: the first available.
-var Default = firstAvailable()
-
-func firstAvailable() *Tier {
-	for _, t := range Tiers {
-		if t.Available() {
-			return t
-		}
-	}
-	panic("kernel: no tier is available")
 }
 
 // AddLowRank adds a product to rows with the Default tier; see Tier.

@@ -268,16 +268,77 @@ func TestStore(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	c := newCase(rand.New(rand.NewPCG(2, 2)), 4, 600, 16, kernel.BF16, full)
-	args := c.args()
-	sums := make([]float32, c.rows*c.cols)
-	if n := testing.AllocsPerRun(10, func() {
-		c.fill(&args, 0, c.rows)
-		kernel.AddLowRank(&args)
-		kernel.SumRows(sums, &args)
-	}); n != 0 {
-		t.Errorf("%g allocations a call", n)
-	}
+	eachTier(t, func(t *testing.T) {
+		for _, mask := range []uint32{full, brain} {
+			c := newCase(rand.New(rand.NewPCG(2, 2)), 9, 601, 16, kernel.BF16, mask)
+			args := c.args()
+			sums := make([]float32, c.rows*c.cols)
+			if n := testing.AllocsPerRun(10, func() {
+				c.fill(&args, 0, c.rows)
+				kernel.AddLowRank(&args)
+				kernel.SumRows(sums, &args)
+			}); n != 0 {
+				t.Errorf("%g allocations a call", n)
+			}
+		}
+	})
+}
+
+// TestNegativeZero tells the orders apart: products below the least denormal become
+// -0, which only the pairwise order loses in its sum that begins at +0.
+func TestNegativeZero(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		for _, rank := range []int{4, 5, 36} {
+			for _, rough := range []bool{false, true} {
+				c := newCase(rand.New(rand.NewPCG(2, 2)), 7, 70, rank, kernel.BF16, brain)
+				c.scale = 1
+				for i := range c.a {
+					c.a[i] = 0x1p-100
+				}
+				for i := range c.b {
+					c.b[i] = -0x1p-100
+					if rough {
+						c.b[i] *= 1 + 0x1p-20
+					}
+				}
+				for i := range c.rows * c.cols {
+					binary.LittleEndian.PutUint16(c.src[2*i:], 0x8000)
+				}
+				c.pack()
+				args := c.args()
+				kernel.AddLowRank(&args)
+				want := uint16(0)
+				if rough {
+					want = 0x8000
+				}
+				for i := range c.rows * c.cols {
+					if got := binary.LittleEndian.Uint16(args.Dst[2*i:]); got != want {
+						t.Fatalf("rank %d, rough %v: element %d: got %#x, want %#x", rank, rough, i, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestTinyProducts has chains that pass through denormal numbers on their way to
+// results that do not.
+func TestTinyProducts(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 2))
+		for n := range 60 {
+			c := newCase(r, 6, 64, 8, kernel.F32, brain)
+			for i := range c.a {
+				c.a[i] = float32(math.Ldexp(float64(c.a[i]), -50-n%20))
+			}
+			for i := range c.b {
+				c.b[i] = float32(math.Ldexp(float64(c.b[i]), -60))
+			}
+			clear(c.src)
+			c.pack()
+			c.check(t, kernel.Once)
+		}
+	})
 }
 
 func TestLastTierIsPureGo(t *testing.T) {

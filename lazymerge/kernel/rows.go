@@ -1,41 +1,54 @@
 package kernel
 
-import "unsafe"
+// block is the number of columns that pure Go finishes at a time.
+const block = 8 * panel
 
-// maxPanels of the packed factor stay in the first-level cache for rank 16.
-const maxPanels = 128
+func addLowRank(a *Args) int { return a.area(nil, 0, a.B.rows, 0, a.A.Cols) }
 
-func blockPanels(rank int) int {
-	return min(max(2048/max(rank, 1), 16), maxPanels)
-}
+func sumRows(dst []float32, a *Args) { a.area(dst, 0, a.B.rows, 0, a.A.Cols) }
 
-func addLowRank(a *Args) int { return a.run(nil) }
-
-func sumRows(dst []float32, a *Args) { a.run(dst) }
-
-// run computes the products of every row and block of columns, and puts W + d into
-// sums or, where that is nil, the rounded sums into Dst. It returns the first row with
-// a finite weight that did not stay finite, or -1.
-func (a *Args) run(sums []float32) int {
-	var acc [maxPanels][panel]float32
-	f, how, bad := &a.A, choose(a.A.grain, a.B.grain), -1
-	deep, all := pairs(f.Rank), panels(f.Cols)
-	width := blockPanels(f.Rank)
-	for p := 0; p < all; p += width {
-		n := min(width, all-p)
-		values := f.values[p*deep : (p+n)*deep]
-		d := unsafe.Slice(&acc[0][0], min(n*panel, f.Cols-p*panel))
-		for i := range a.B.rows {
-			how.row(acc[:n], values, a.B.row(i))
-			at := i*f.Cols + p*panel
+// area computes the rows [top,bottom) and columns [left,right) in pure Go, and puts
+// W + d into sums or, where that is nil, the rounded sums into Dst. left is a multiple
+// of 16. It returns the first row with a finite weight that did not stay finite, or -1.
+func (a *Args) area(sums []float32, top, bottom, left, right int) int {
+	bad := -1
+	how := choose(a.A.grain, grainOf(a.B.values[top*a.B.rank:bottom*a.B.rank]))
+	for j := left; j < right; {
+		end := min(j-j%panel+block, right)
+		for i := top; i < bottom; i++ {
+			var acc [block]float32
+			d := acc[:end-j]
+			a.products(d, how, i, j)
+			at := i*a.A.Cols + j
 			if sums != nil {
 				a.sum(sums[at:at+len(d)], at, d)
 			} else if !a.add(at, d) && (bad < 0 || i < bad) {
 				bad = i
 			}
 		}
+		j = end
 	}
 	return bad
+}
+
+// products fills d with row i of B·A from column j on, a multiple of 16.
+func (a *Args) products(d []float32, how arithmetic, i, j int) {
+	o, b := a.order(i), a.B.row(i)
+	for len(d) > 0 {
+		n := min(2*lanes, len(d))
+		var even, odd [lanes]float32
+		v := a.A.from(j)
+		o.sums(&even, how, v, b)
+		o.sums(&odd, how, v[panel/2:], b)
+		for q := range n {
+			if q%2 == 0 {
+				d[q] = even[q/2]
+			} else {
+				d[q] = odd[q/2]
+			}
+		}
+		d, j = d[n:], j+n
+	}
 }
 
 // add finishes the elements from at on.

@@ -1,0 +1,164 @@
+package kernel
+
+import "unsafe"
+
+// Of the packed factor, residentBytes stay in the second-level cache while the rows of
+// a call pass by. That, stripCols, and single rows above maxRank bound the time in an
+// assembly function.
+const (
+	residentBytes = 1 << 19
+	stripCols     = 1 << 13
+	maxRank       = 1 << 11
+)
+
+// strips computes a call by assembly.
+type strips struct {
+	*Args
+	shapes    *shapes
+	kind      kind
+	dst       []byte // of sums or of Dst
+	sums      []float32
+	size, out int // bytes of an element of Src and of dst
+	quads     bool
+	bad       int
+}
+
+func (s *shapes) addLowRank(a *Args) int { return s.run(a, a.Dst, nil) }
+
+func (s *shapes) sumRows(dst []float32, a *Args) {
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), 4*len(dst))
+	s.run(a, bytes, dst)
+}
+
+func (s *shapes) run(a *Args, dst []byte, sums []float32) int {
+	n := a.B.rows * a.A.Cols
+	if n == 0 {
+		return -1
+	}
+	r := strips{Args: a, shapes: s, kind: a.kind(sums != nil), sums: sums, size: a.DType.Size(), bad: -1}
+	r.out = r.size
+	if sums != nil {
+		r.out = 4
+	}
+	r.dst = dst[:n*r.out]
+	_ = a.Src[:n*r.size]
+	for i := 0; i < a.B.rows; {
+		next := i + a.alike(i)
+		r.rows(i, next)
+		i = next
+	}
+	a.B.work.call = call{}
+	return r.bad
+}
+
+// rows computes the rows [top,bottom), which share their order, a block of columns
+// after another.
+func (r *strips) rows(top, bottom int) {
+	o := r.order(top)
+	r.quads = o == pairwise && r.shapes.quad.rows > 0 && r.pairUp(top, bottom)
+	tile := r.shape(o, bottom-top).cols
+	c := &r.B.work.call
+	c.rank, c.run, c.scale = r.A.Rank, o.run(r.A.Rank), r.Scale
+	whole := r.A.Cols / tile * tile
+	width := min(residentBytes/4/max(r.A.Rank, 1), stripCols) / widest * widest
+	width = max(width, widest)
+	for left := 0; left < whole; left += width {
+		right := min(left+width, whole)
+		r.each(o, top, bottom, func(s *shape, i int) { r.strip(s, i, left, right) })
+	}
+	if whole < r.A.Cols {
+		r.each(o, top, bottom, func(s *shape, i int) { r.edge(s, i, whole) })
+	}
+}
+
+// each calls do with the tiles that cover rows.
+func (r *strips) each(o order, top, bottom int, do func(s *shape, i int)) {
+	for i := top; i < bottom; {
+		s := r.shape(o, bottom-i)
+		do(s, i)
+		i += s.rows
+	}
+}
+
+// shape is the tile for the next rows. All that an order has are of the same width.
+func (r *strips) shape(o order, rows int) *shape {
+	s, many, one := r.shapes, &r.shapes.chain, &r.shapes.chainRow
+	if o == pairwise {
+		many, one = &s.pair, &s.pairRow
+	}
+	if r.quads {
+		many = &s.quad
+	}
+	if rows < many.rows || r.A.Rank > maxRank {
+		return one
+	}
+	return many
+}
+
+// strip computes the tiles of a shape from row i, columns [left,right).
+func (r *strips) strip(s *shape, i, left, right int) {
+	c := &r.B.work.call
+	c.dstRow, c.srcRow = r.A.Cols*r.out, r.A.Cols*r.size
+	for j := left; j < right; {
+		at := i*r.A.Cols + j
+		c.dst = unsafe.Pointer(&r.dst[at*r.out])
+		c.src = unsafe.Pointer(&r.Src[at*r.size])
+		c.count = (right - j) / s.cols
+		j += r.tiles(s, i, j) * s.cols
+		if j < right {
+			r.exact(i, i+s.rows, j, j+s.cols)
+			j += s.cols
+		}
+	}
+}
+
+// tiles runs assembly from row i and column j; c has what depends on Src and Dst.
+func (r *strips) tiles(s *shape, i, j int) int {
+	c := &r.B.work.call
+	c.a = unsafe.Pointer(unsafe.SliceData(r.A.from(j)))
+	c.b = unsafe.Pointer(unsafe.SliceData(r.B.row(i)))
+	if s == &r.shapes.quad {
+		c.b = unsafe.Pointer(&r.B.pairs[i*r.A.Rank/2])
+	}
+	c.next = s.cols / panel * panel * r.A.Rank * 4
+	c.after = c.next
+	if s.cols < panel { // two tiles a panel
+		c.next = 4 * position(s.cols)
+		c.after = 4*panel*r.A.Rank - c.next
+		if j%panel != 0 {
+			c.next, c.after = c.after, c.next
+		}
+	}
+	return s.kernels[r.kind](c)
+}
+
+// edge computes the last columns, from left on, in memory as wide as a tile.
+func (r *strips) edge(s *shape, i, left int) {
+	w := &r.B.work
+	c := &w.call
+	cols, n := r.A.Cols, r.A.Cols-left
+	c.dst, c.dstRow = unsafe.Pointer(&w.dst), s.cols*r.out
+	c.src, c.srcRow = unsafe.Pointer(&w.src), s.cols*r.size
+	c.count = 1
+	clear(w.src[:s.rows*c.srcRow])
+	for q := range s.rows {
+		at := (i+q)*cols + left
+		copy(w.src[q*c.srcRow:], r.Src[at*r.size:(at+n)*r.size])
+	}
+	if r.tiles(s, i, left) == 0 {
+		r.exact(i, i+s.rows, left, cols)
+		return
+	}
+	for q := range s.rows {
+		at := (i+q)*cols + left
+		copy(r.dst[at*r.out:(at+n)*r.out], w.dst[q*c.dstRow:])
+	}
+}
+
+// exact leaves an area to pure Go.
+func (r *strips) exact(top, bottom, left, right int) {
+	bad := r.area(r.sums, top, bottom, left, right)
+	if bad >= 0 && (r.bad < 0 || bad < r.bad) {
+		r.bad = bad
+	}
+}
