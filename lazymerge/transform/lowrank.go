@@ -94,25 +94,19 @@ func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int6
 			return err
 		}
 		end := min(lo+block, hi)
-		n := (end - lo) * row
-		if err := l.rowBlock(s, dst[:n], src[:n], packed, lo, end); err != nil {
+		if err := l.gather(s, lo, end); err != nil {
 			return err
 		}
-		dst, src = dst[n:], src[n:]
-	}
-	return nil
-}
-
-func (l *lowRank) rowBlock(s *scratch, dst, src, packed []byte, lo, hi int64) error {
-	if err := l.gather(s, lo, hi); err != nil {
-		return err
-	}
-	for _, p := range l.passes {
-		l.arguments(s, dst, src, packed, p)
-		if bad := kernel.AddLowRank(&s.args); bad >= 0 && !l.param.AllowNonFinite {
-			return l.overflow(lo + int64(bad))
+		n := (end - lo) * row
+		from := src[:n]
+		for _, p := range l.passes {
+			l.arguments(s, dst[:n], from, packed, p)
+			if bad := kernel.AddLowRank(&s.args); bad >= 0 && !l.param.AllowNonFinite {
+				return l.overflow(lo + int64(bad))
+			}
+			from = dst[:n]
 		}
-		src = dst
+		dst, src = dst[n:], src[n:]
 	}
 	return nil
 }
