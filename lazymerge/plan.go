@@ -3,9 +3,12 @@ package lazymerge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
@@ -27,6 +30,7 @@ type placedEdit struct {
 	transform.Edit
 	order int // place in the recipe
 	how   string
+	part  part
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -38,7 +42,7 @@ type boundEdit struct {
 }
 
 func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
-	bound, err := e.Transform.Bind(p, r)
+	bound, err := e.fit(p, r)
 	if err != nil {
 		return boundEdit{}, err
 	}
@@ -47,6 +51,13 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 		be.once = newOnce()
 	}
 	return be, nil
+}
+
+func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Bound, error) {
+	if e.part.some() {
+		return e.part.bind(e.Transform, p, r)
+	}
+	return e.Transform.Bind(p, r)
 }
 
 func (o *output) edited() bool { return len(o.edits) > 0 }
@@ -155,6 +166,9 @@ func (p *planner) find(e *placedEdit) (resolve.Match, error) {
 			m, err, e.Param = found, nil, alt
 		}
 	}
+	if whole, share, ok := partOf(err); ok {
+		m, err, e.part = whole, nil, share
+	}
 	return m, err
 }
 
@@ -185,6 +199,9 @@ func (p *planner) addTensor(e placedEdit, r transform.Replace) {
 	name := p.names.NewName(e.Module, e.Param)
 	e.how = "added"
 	info := safetensors.Info{Name: name, DType: p.dtype(), Shape: r.Value.Shape}
+	if !floating(r.Value.DType) {
+		info.DType = r.Value.DType // a counter of batches is no weight
+	}
 	shard := len(p.c.shards) - 1
 	o := p.append(&output{slot: slot{name: name, shard: shard, from: r.Value}, info: info, added: true})
 	o.add(e)
@@ -216,6 +233,9 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 	if m.Tied {
 		key = m.Own
 	}
+	if e.part.some() {
+		key = fmt.Sprintf("%s, part %d of %d", m.Name, e.part.index+1, e.part.of)
+	}
 	if other, taken := p.matched[key]; taken && other != e.Module {
 		return &CollisionError{Adapter: p.recipe.File, Tensor: key, Modules: [2]string{other, e.Module}}
 	}
@@ -235,7 +255,7 @@ func (p *planner) bind() error {
 
 func (p *planner) bindOutput(o *output) error {
 	for _, e := range o.edits {
-		if r, ok := e.Transform.(transform.Replace); ok {
+		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() {
 			if err := p.bindReplace(o, e, r); err != nil {
 				return err
 			}
@@ -304,6 +324,31 @@ func (p *planner) settle() error {
 	return nil
 }
 
+// checkUntrained refuses an adapter that has lost modules which it trained whole: the
+// base has them, so PEFT cannot load it either.
+func (p *planner) checkUntrained() error {
+	for _, name := range p.recipe.Untrained {
+		if p.hasModule(name) {
+			return &peft.MissingTensorError{File: p.recipe.File, Module: name, Want: "parameter"}
+		}
+		p.warnings = append(p.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
+	}
+	return nil
+}
+
+// hasModule tells whether modules_to_save would mean a module of the base by name,
+// one that shares its tensor included.
+func (p *planner) hasModule(name string) bool {
+	if _, err := p.names.Find(name, "weight"); err == nil {
+		return true
+	}
+	return slices.ContainsFunc(p.c.slots, func(s slot) bool {
+		return slices.ContainsFunc(append(p.names.TiedTo(s.name), s.name), func(tensor string) bool {
+			return peft.EndsIn(tensor[:max(0, strings.LastIndexByte(tensor, '.'))], name)
+		})
+	})
+}
+
 // makePlan plans the recipe for the component that all of its edits fit.
 func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
 	var fits []*planner
@@ -327,6 +372,9 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
 		return nil, &PartError{Base: b.Ref(), Parts: [2]string{fits[0].c.dir.Dir, fits[1].c.dir.Dir}}
 	}
 	if err := best.settle(); err != nil {
+		return nil, err
+	}
+	if err := best.checkUntrained(); err != nil {
 		return nil, err
 	}
 	if err := best.finish(); err != nil {

@@ -50,8 +50,23 @@ func (p *planner) placeShared(root *output, own string, e placedEdit) error {
 		return nil
 	}
 	root.add(e)
+	return p.spread(root, e)
+}
+
+// spread gives a shared edit to the tied modules that have a tensor on disk too.
+// Where that one has other values nothing is shared, whatever config.json says:
+// transformers does not tie such a pair either.
+func (p *planner) spread(root *output, e placedEdit) error {
 	for _, name := range p.names.TiedTo(root.name) {
-		if o, ok := p.byName[name]; ok && o != root && !o.added {
+		o, ok := p.byName[name]
+		if !ok || o == root || o.added {
+			continue
+		}
+		same, err := sameBytes(root.slot.from, o.slot.from)
+		if err != nil {
+			return err
+		}
+		if same {
 			o.add(e)
 		}
 	}
@@ -96,9 +111,33 @@ func sameBytes(a, b *safetensors.Tensor) (bool, error) {
 	return true, nil
 }
 
+// tie is a tensor and the names of the parameters that share it.
+type tie struct {
+	root    *output
+	members []string
+}
+
 // untie gives tied modules tensors of their own where their values part.
 func (p *planner) untie() error {
-	for _, root := range p.outputs[:len(p.outputs):len(p.outputs)] {
+	ties, err := p.ties()
+	if err != nil {
+		return err
+	}
+	for _, t := range ties {
+		if p.parted(t) {
+			p.part(t)
+		}
+	}
+	if p.config.untied {
+		p.release(ties)
+	}
+	return nil
+}
+
+// ties lists what is shared, with the edits told apart that are for all.
+func (p *planner) ties() ([]tie, error) {
+	var ties []tie
+	for _, root := range p.outputs {
 		if root.added {
 			continue
 		}
@@ -107,19 +146,32 @@ func (p *planner) untie() error {
 			continue
 		}
 		if err := p.rejoin(root, members); err != nil {
-			return err
+			return nil, err
 		}
-		parted := root.own()
-		for _, name := range members {
-			if o, ok := p.byName[name]; ok {
-				parted = parted || o.own()
-			}
-		}
-		if parted {
-			p.part(root, members)
+		ties = append(ties, tie{root, members})
+	}
+	return ties, nil
+}
+
+// parted tells whether some module that shares the tensor has an edit of its own.
+func (p *planner) parted(t tie) bool {
+	if t.root.own() {
+		return true
+	}
+	return slices.ContainsFunc(t.members, func(name string) bool {
+		o, ok := p.byName[name]
+		return ok && o.own()
+	})
+}
+
+// release gives every other tied module a tensor too: config.json has one flag for
+// all of them (a masked language model ties the bias of its decoder as well).
+func (p *planner) release(ties []tie) {
+	for _, t := range ties {
+		for _, name := range t.members {
+			p.placeGhost(name, t.root)
 		}
 	}
-	return nil
 }
 
 // rejoin finds edits of one module that are edits of all: those that a tied module
@@ -188,38 +240,47 @@ func (o *output) share() {
 	}
 }
 
-// part makes the tensors of the modules tied to root. Where config.json can say
+// part makes the tensors of the modules tied to one. Where config.json can say
 // that nothing is tied, every member needs one; where it cannot, those suffice
-// that differ from root.
-func (p *planner) part(root *output, members []string) {
+// that differ from the root.
+func (p *planner) part(t tie) {
 	keep := p.keepsTieFlag()
-	for _, name := range members {
+	for _, name := range t.members {
 		o := p.byName[name]
-		if o != nil && o.root == nil {
-			continue // has a tensor on disk
-		}
-		if keep && !root.own() && (o == nil || !o.own()) {
+		if keep && !t.root.own() && (o == nil || !o.own()) {
 			continue
 		}
-		if o = p.ghost(name, root); o.placed {
-			continue
+		if p.placeGhost(name, t.root) {
+			p.notes = append(p.notes, "deviation from PEFT: "+name+" is no longer tied to "+t.root.name+
+				"; PEFT's merge adds into the shared tensor and changes both, these are the values the un-merged model computes with")
 		}
-		o.placed = true
-		for _, e := range root.edits {
-			if e.Scope == transform.Shared && !replacedByOwn(o, e) {
-				o.add(e)
-			}
-		}
-		p.outputs = append(p.outputs, o)
-		p.notes = append(p.notes, "deviation from PEFT: "+name+" is no longer tied to "+root.name+
-			"; PEFT's merge adds into the shared tensor and changes both, these are the values the un-merged model computes with")
 	}
 	if keep {
-		p.warnings = append(p.warnings, "tie_word_embeddings stays true although "+root.name+
+		p.warnings = append(p.warnings, "tie_word_embeddings stays true although "+t.root.name+
 			" and the tensors tied to it differ: the architecture scales its output by that flag; readers from transformers 5 on load both tensors, older ones tie them")
 		return
 	}
 	p.config.untied = true
+}
+
+// placeGhost makes the tensor of a module tied to root part of the view. It returns
+// false for one that has its own on disk, or has been placed.
+func (p *planner) placeGhost(name string, root *output) bool {
+	if o := p.byName[name]; o != nil && o.root == nil {
+		return false
+	}
+	o := p.ghost(name, root)
+	if o.placed {
+		return false
+	}
+	o.placed = true
+	for _, e := range root.edits {
+		if e.Scope == transform.Shared && !replacedByOwn(o, e) {
+			o.add(e)
+		}
+	}
+	p.outputs = append(p.outputs, o)
+	return true
 }
 
 // replacedByOwn: a module with a wholesale tensor of its own does not see the shared one.

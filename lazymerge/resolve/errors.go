@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -56,6 +57,12 @@ func (e *ConvertedError) Experts() bool {
 		}
 	}
 	return strings.Contains(e.Module+"."+e.Param, "experts")
+}
+
+// Rows reports whether the parameter is a run of rows of one tensor: part Part of
+// Parts as torch.chunk cuts them.
+func (e *ConvertedError) Rows() bool {
+	return len(e.Sources) == 1 && e.Parts > 1 && slices.Equal(e.Operations, []string{"Chunk(dim=0)"})
 }
 
 func (e *ConvertedError) sources() string {

@@ -181,13 +181,17 @@ func TestConverted(t *testing.T) {
 	})
 	_, err := x.Find("model.layers.0.mlp.experts", "gate_up_proj")
 	var c *ConvertedError
-	if !errors.As(err, &c) || !c.Experts() || len(c.Sources) != 4 || !strings.Contains(err.Error(), "fused experts are not supported yet") {
+	if !errors.As(err, &c) || !c.Experts() || c.Rows() || len(c.Sources) != 4 || !strings.Contains(err.Error(), "fused experts are not supported yet") {
 		t.Errorf("got %v", err)
 	}
 	if m, err := x.Find("model.layers.0.mlp.experts.1.up_proj", "weight"); err != nil || m.How != "exact" {
 		t.Errorf("an expert by its disk name: got %+v, %v", m, err)
 	}
 	x = New(Base{Names: []string{"encoder.layers.0.attn.Wqkv.weight"}, ModelType: "nomic_bert", Architectures: []string{"NomicBertModel"}})
+	_, err = x.Find("layers.0.self_attn.k_proj", "weight")
+	if c = nil; !errors.As(err, &c) || !c.Rows() || c.Part != 1 || c.Parts != 3 || c.Sources[0] != "encoder.layers.0.attn.Wqkv.weight" {
+		t.Errorf("rows of a fused tensor: got %v", err)
+	}
 	_, err = x.Find("encoder.layers.0.attn.Wqkv.k_proj", "weight")
 	if errors.As(err, &c) {
 		t.Errorf("a name of no class is no conversion: %v", err)

@@ -25,6 +25,7 @@ type mapping struct {
 	once  sync.Once
 	index map[string][]target
 	disk  map[string]string // disk name to runtime name
+	input map[string]string // disk name to the name that a conversion takes, where there is one
 	used  map[*rule]bool
 
 	backOnce sync.Once
@@ -214,12 +215,13 @@ func (m *mapping) build() {
 	m.once.Do(func() {
 		if t := m.twin; t != nil {
 			t.build()
-			m.index, m.disk, m.used, m.renames, m.all = t.index, t.disk, t.used, t.renames, t.all
+			m.index, m.disk, m.input, m.used, m.renames, m.all = t.index, t.disk, t.input, t.used, t.renames, t.all
 			m.legacy = t.legacy
 			return
 		}
 		m.index = make(map[string][]target, len(m.names))
 		m.disk = make(map[string]string, len(m.names))
+		m.input = make(map[string]string)
 		p := &pass{active: map[*rule]*bool{}, used: map[*rule]bool{}}
 		memo := map[string]made{}
 		for _, n := range m.names {
@@ -242,6 +244,7 @@ func (m *mapping) build() {
 type made struct {
 	names []string
 	by    *rule
+	input string // with by: the name that it takes
 }
 
 func (m *mapping) load(name string, p *pass) made {
@@ -249,7 +252,7 @@ func (m *mapping) load(name string, p *pass) made {
 	for _, r := range m.converts {
 		if names := r.convert(runtime); names != nil {
 			p.mark(r)
-			return made{names, r}
+			return made{names, r, runtime}
 		}
 	}
 	return made{names: []string{runtime}}
@@ -260,6 +263,9 @@ func (m *mapping) record(disk string, t made, numbers []string) {
 		n = refill(n, numbers)
 		if i == 0 {
 			m.disk[disk] = n
+			if t.by != nil {
+				m.input[disk] = refill(t.input, numbers)
+			}
 		}
 		m.index[n] = append(m.index[n], target{disk: disk, by: t.by, part: i, parts: len(t.names)})
 	}

@@ -98,6 +98,12 @@ func (x *Index) TaskNames(class string) func(disk string) (string, bool) {
 		if fitted == runtime {
 			return disk, true
 		}
+		if input, ok := m.input[disk]; ok {
+			// The many tensors that a conversion makes one of keep their own names.
+			if fitted, ok = m.fit(input); !ok {
+				return "", false
+			}
+		}
 		return x.diskName(m, fitted), true
 	}
 }

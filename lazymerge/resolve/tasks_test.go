@@ -61,3 +61,19 @@ func withoutPrefix(name string) string {
 	_, rest, _ := strings.Cut(name, ".")
 	return rest
 }
+
+// Experts lie on disk one by one although memory holds them as one tensor: a new
+// prefix must not give them all that tensor's name.
+func TestTaskNamesOfExperts(t *testing.T) {
+	names := []string{"embed_tokens.weight", "layers.0.self_attn.q_proj.weight", "layers.0.block_sparse_moe.gate.weight", "norm.weight"}
+	for _, expert := range []string{"0.w1", "0.w2", "0.w3", "1.w1", "1.w2", "1.w3"} {
+		names = append(names, "layers.0.block_sparse_moe.experts."+expert+".weight")
+	}
+	x := New(Base{Names: names, ModelType: "mixtral", Architectures: []string{"MixtralModel"}})
+	rename := x.TaskNames("MixtralForSequenceClassification")
+	for _, disk := range names {
+		if got, keep := rename(disk); !keep || got != "model."+disk {
+			t.Errorf("%s: got %q (%v), want model.%[1]s", disk, got, keep)
+		}
+	}
+}

@@ -122,6 +122,9 @@ type Recipe struct {
 	TieWeights bool
 	// AutoClass is auto_mapping.base_model_class when present ("BertForSequenceClassification").
 	AutoClass string
+	// Untrained are modules that the config lists as trained whole and of which the
+	// weights hold nothing: right for a base without such a module, else a loss.
+	Untrained []string
 	Warnings  []string
 	Close     func() error // releases the mapped weights
 }

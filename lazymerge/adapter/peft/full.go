@@ -107,34 +107,37 @@ func (p *parser) expected(f fullTensor) bool {
 	return f.base || slices.Contains(embeddings, component(f.module))
 }
 
-// checkSaved looks for the tensors of modules_to_save. PEFT refuses to load an
-// adapter without them if the base has such a module.
+// headNames are the modules that PEFT lists for a task by itself; a model has one.
+var headNames = []string{"classifier", "score", "qa_outputs"}
+
+// checkSaved looks for the tensors of modules_to_save. PEFT passes over names that
+// the base has no module of, so the missing ones are for the base to judge.
 func (p *parser) checkSaved() error {
 	found := make(map[string]bool)
+	head := false
 	for _, f := range p.full {
 		for _, name := range p.config.LoRA.ModulesToSave {
-			if f.saved && endsIn(f.module, name) {
+			if f.saved && EndsIn(f.module, name) {
 				found[name] = true
+				head = head || slices.Contains(headNames, name)
 			}
 		}
 	}
 	for _, name := range p.config.LoRA.ModulesToSave {
 		switch {
 		case found[name], name == "":
-		case name == "classifier" || name == "score":
-			// PEFT lists both for every classification task; a model has one.
-			if !found["classifier"] && !found["score"] {
-				p.warn("the config lists %q as trained, but the weights hold no tensor of it", name)
-			}
-		default:
-			return &MissingTensorError{File: p.file.Path(), Module: name, Want: "parameter"}
+		case !slices.Contains(headNames, name):
+			p.recipe.Untrained = append(p.recipe.Untrained, name)
+		case !head:
+			p.warn("the config lists %q as trained, but the weights hold no tensor of it", name)
 		}
 	}
 	return nil
 }
 
-// endsIn tells whether module or a module above it ends with name.
-func endsIn(module, name string) bool {
+// EndsIn tells whether modules_to_save means module by name: it, or a module above
+// it, ends with the name, without regard to dots.
+func EndsIn(module, name string) bool {
 	for {
 		if strings.HasSuffix(module, name) {
 			return true

@@ -125,7 +125,7 @@ func (p *parser) lora() error {
 	if err := p.settle(); err != nil {
 		return err
 	}
-	for _, step := range []func() error{p.addFull, p.addLayers, p.addTokens, p.checkSaved, p.checkTargets} {
+	for _, step := range []func() error{p.addFull, p.addTokens, p.addLayers, p.checkSaved, p.checkTargets} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func TestUnstrippedNames(t *testing.T) {
 		it("base_model.model.t.token_adapter.trainable_tokens_delta.default", 1, 3),
 	), Options{})
 	same(t, describe(r), []string{
-		"score.weight replace adds", "score.dense.bias replace adds", "a.weight dora linear 2", "e.weight dora embedding 2", "t.weight rows [5] shared",
+		"score.weight replace adds", "score.dense.bias replace adds", "t.weight rows [5] shared", "a.weight dora linear 2", "e.weight dora embedding 2",
 	})
 }
 
@@ -175,7 +175,7 @@ func TestOrderOfEdits(t *testing.T) {
 	slices.Sort(got[:3])
 	same(t, got, []string{
 		"a.bias replace shared", "emb.weight replace shared", "norm.bias replace shared",
-		"score.weight replace adds", "a.weight lora linear 2", "a.bias bias 2", "emb.weight rows [1 0] shared",
+		"score.weight replace adds", "emb.weight rows [1 0] shared", "a.weight lora linear 2", "a.bias bias 2",
 	})
 }
 
@@ -244,7 +244,6 @@ func TestIncompleteModules(t *testing.T) {
 		{`"trainable_token_indices": [1]`, "trainable_tokens_delta", pair("m.a")},
 		{`"trainable_token_indices": {"x": [1], "y": [2]}`, "trainable_tokens_delta",
 			[]item{it("m.x.token_adapter.trainable_tokens_delta", 1, 3)}},
-		{`"modules_to_save": ["lm_head"]`, "parameter", pair("m.a")},
 	} {
 		_, err := open(t, adapter(t, x.fields, x.items...), Options{AllowUnused: true, AllowNonFinite: true})
 		if e := (*MissingTensorError)(nil); !as(err, &e) || e.Want != x.want {
@@ -301,7 +300,7 @@ func TestTwoNamesForOnePlace(t *testing.T) {
 	for _, x := range [][]item{
 		append(pair("a"), it("a.lora_A.weight", 2, 3).with(2)),
 		append(pair("a"), it("a.lora_A.default.weight", 2, 3).with(2)),
-		append(pair("a"), it("a.lora_embedding_A", 2, 3), it("a.lora_embedding_B", 2, 3)),
+		append(pair("a"), it("a.lora_embedding_A", 2, 3), it("a.lora_embedding_B", 2, 3), it("e.token_adapter.trainable_tokens_delta", 1, 2)),
 		{it("score.weight", 2), it("score.modules_to_save.weight", 2).with(3)},
 		{it("n.bias", 2), it("base_model.model.n.bias", 2, 1)},
 		{it("e.token_adapter.trainable_tokens_delta", 1, 2), it("e.token_adapter.trainable_tokens_delta.default", 1, 2).with(0)},
@@ -432,6 +431,10 @@ func TestModulesToSave(t *testing.T) {
 	for task, module := range map[string]string{"SEQ_CLS": "score", "TOKEN_CLS": "classifier", "QUESTION_ANS": "qa_outputs"} {
 		r := mustOpen(t, adapter(t, `"task_type": "`+task+`"`, append(pair("a"), it(module+".weight", 2))...), Options{})
 		same(t, only(describe(r), module), []string{module + ".weight replace adds"})
+	}
+	r = mustOpen(t, adapter(t, `"modules_to_save": ["lm_head", "qa_outputs"]`, pair("a")...), Options{})
+	if len(r.Warnings) != 1 || len(r.Untrained) != 1 || r.Untrained[0] != "lm_head" {
+		t.Errorf("%q %q", r.Warnings, r.Untrained)
 	}
 	r = mustOpen(t, adapter(t, `"modules_to_save": ["classifier", "score"]`, pair("a")...), Options{})
 	if len(r.Warnings) != 2 {

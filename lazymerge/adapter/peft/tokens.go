@@ -26,7 +26,9 @@ func (p *parser) collectTokens(k tensorKey, t *safetensors.Tensor) error {
 }
 
 // addTokens makes the edits of trained rows. They are absolute, whatever their name
-// (peft tuners/trainable_tokens/layer.py:176 @0.21.2), and so come last.
+// (peft tuners/trainable_tokens/layer.py:176 @0.21.2). A low-rank adapter never has
+// the same module, but may have one that is tied to it: there it wraps the rows and
+// adds to them, so they come before it.
 func (p *parser) addTokens() error {
 	used := make(map[int]bool)
 	for _, t := range p.tokens {

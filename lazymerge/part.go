@@ -1,0 +1,96 @@
+package lazymerge
+
+import (
+	"context"
+	"errors"
+
+	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/transform"
+)
+
+// part is the share of a tensor on disk that is a parameter in memory: models with
+// separate q, k and v may store them as one tensor. The zero part is all of it.
+type part struct{ index, of int }
+
+func (p part) some() bool { return p.of > 1 }
+
+// partOf is the tensor that an edit's parameter is a part of, when err says so.
+func partOf(err error) (resolve.Match, part, bool) {
+	var c *resolve.ConvertedError
+	if !errors.As(err, &c) || !c.Rows() {
+		return resolve.Match{}, part{}, false
+	}
+	return resolve.Match{Name: c.Sources[0], How: "part"}, part{c.Part, c.Parts}, true
+}
+
+// rows are those of the part: torch.chunk makes all but the last of one size.
+func (p part) rows(total int64) (first, count int64) {
+	of := int64(p.of)
+	size := (total + of - 1) / of
+	first = min(size*int64(p.index), total)
+	return first, min(size, total-first)
+}
+
+// bind fits a transform to the part's rows.
+func (p part) bind(t transform.Transform, whole transform.Param, r transform.Rounding) (transform.Bound, error) {
+	if len(whole.Shape) == 0 {
+		return t.Bind(whole, r)
+	}
+	first, count := p.rows(whole.Shape[0])
+	param := whole
+	param.Shape = append([]int64{count}, whole.Shape[1:]...)
+	if v, ok := t.(transform.Replace); ok {
+		t = everyRow(v, count)
+	}
+	inner, err := t.Bind(param, r)
+	if err != nil {
+		return nil, err
+	}
+	width := int64(whole.DType.Bits()) / 8
+	for _, n := range whole.Shape[1:] {
+		width *= n
+	}
+	b := partBound{Bound: inner, first: first, count: count, width: width}
+	if prep, ok := inner.(transform.Preparer); ok {
+		return partPreparer{b, prep}, nil
+	}
+	return b, nil
+}
+
+// everyRow replaces the rows one by one, which leaves those of the other parts.
+func everyRow(v transform.Replace, rows int64) transform.ReplaceRows {
+	all := make([]int64, rows)
+	for i := range all {
+		all[i] = int64(i)
+	}
+	return transform.ReplaceRows{Indices: all, Rows: v.Value}
+}
+
+// partBound edits the rows [first,first+count) and passes the others on.
+type partBound struct {
+	transform.Bound
+	first, count, width int64
+}
+
+func (b partBound) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
+	from := min(max(b.first, lo), hi)
+	to := min(max(b.first+b.count, lo), hi)
+	begin, end := (from-lo)*b.width, (to-lo)*b.width
+	copy(dst[:begin], src[:begin])
+	copy(dst[end:], src[end:])
+	if from == to {
+		return nil
+	}
+	return b.Bound.Rows(ctx, dst[begin:end], src[begin:end], packed, from-b.first, to-b.first)
+}
+
+type partPreparer struct {
+	partBound
+	prep transform.Preparer
+}
+
+func (b partPreparer) Prepare(ctx context.Context, packed []byte, rows func(ctx context.Context, dst []byte, lo, hi int64) error) error {
+	return b.prep.Prepare(ctx, packed, func(ctx context.Context, dst []byte, lo, hi int64) error {
+		return rows(ctx, dst, b.first+lo, b.first+hi)
+	})
+}
