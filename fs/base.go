@@ -29,7 +29,8 @@ func (b *base) Open(_ context.Context, flags uint32) (gofs.FileHandle, uint32, s
 	if code := readOnly(flags); code != 0 {
 		return nil, 0, code
 	}
-	host, err := os.Open(b.host)
+	// What has taken the file's place may be a FIFO, which would hold up an open.
+	host, err := os.OpenFile(b.host, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, b.tree.errno("open", b.path, err)
 	}

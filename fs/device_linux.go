@@ -22,7 +22,7 @@ const devFuse = "/dev/fuse"
 func attach(path string, o *fuse.MountOptions) (target string, err error) {
 	fd, err := mountDirect(path, o)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		fd, err = mountHelped(path, o, err)
+		fd, err = mountHelped(path, o)
 	}
 	if err != nil {
 		return "", err
@@ -38,6 +38,9 @@ func mountDirect(path string, o *fuse.MountOptions) (fd int, err error) {
 		return -1, &FUSEMissingError{Part: devFuse, Err: err}
 	case err != nil:
 		return -1, &PermissionError{Op: "open", Path: devFuse, Err: err}
+	}
+	if !isFUSE(fd) {
+		return -1, errors.Join(&FUSEMissingError{Part: devFuse, Err: errNotFUSE}, unix.Close(fd))
 	}
 	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d,default_permissions",
 		fd, unix.S_IFDIR, os.Geteuid(), os.Getegid(), o.MaxWrite)
@@ -60,11 +63,20 @@ func mountDirect(path string, o *fuse.MountOptions) (fd int, err error) {
 	return -1, &MountError{Mountpoint: path, Err: err}
 }
 
-// mountHelped has the setuid helper mount, for a user who may not. direct is why.
-func mountHelped(path string, o *fuse.MountOptions, direct error) (fd int, err error) {
+var errNotFUSE = errors.New("is another file")
+
+// isFUSE tells the device from what a sandbox puts in its place, as /dev/null.
+func isFUSE(fd int) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(fd, &st)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(10, 229)
+}
+
+// mountHelped has the setuid helper mount, for a user who may not.
+func mountHelped(path string, o *fuse.MountOptions) (fd int, err error) {
 	helper, err := findHelper()
 	if err != nil {
-		return -1, errors.Join(direct, err)
+		return -1, err
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {

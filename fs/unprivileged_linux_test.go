@@ -67,6 +67,7 @@ mount --bind "$0/fuse" /dev/fuse
 func TestWithoutFUSE(t *testing.T) {
 	for what, c := range map[string]struct{ script, want string }{
 		"no device":           {`mount -t tmpfs none /dev; exec "$0/fs.test" "$0"`, "FUSE is missing"},
+		"another device":      {`mount --bind /dev/null /dev/fuse; exec "$0/fs.test" "$0"`, "FUSE is missing"},
 		"no helper":           {`mount --bind /dev/null "$(readlink -f "$(command -v fusermount3)")"; ` + asNobody, "FUSE is missing"},
 		"no device, no right": {`mknod -m 600 "$0/fuse" c 10 229; mount --bind "$0/fuse" /dev/fuse; ` + asNobody, "not permitted"},
 	} {

@@ -14,6 +14,12 @@ import (
 // ErrExists is returned by Export when the output is already there.
 var ErrExists = errors.New("output exists and is not an empty directory")
 
+// OutputError is an output directory that lies in an input, where nothing may be
+// written.
+type OutputError struct{ Path, Input string }
+
+func (e *OutputError) Error() string { return fmt.Sprintf("%s lies in the input %s", e.Path, e.Input) }
+
 const exportBuffer = 4 << 20
 
 // Size is the number of bytes that Export writes.
@@ -29,13 +35,16 @@ func (m *Model) Size() int64 {
 
 // Export writes the merged model to the directory out. It writes under a temporary
 // name beside out and renames at the end: out is either absent or whole. progress
-// may be nil.
+// may be nil. Errors: ErrExists, *OutputError, *fs.PathError, those of File.ReadAt.
 func Export(ctx context.Context, m *Model, out string, progress func(done, total int64)) (err error) {
 	out, err = filepath.Abs(out)
 	if err != nil {
 		return err
 	}
 	if err := vacant(out); err != nil {
+		return fmt.Errorf("export to %s: %w", out, err)
+	}
+	if err := m.outside(filepath.Dir(out)); err != nil {
 		return fmt.Errorf("export to %s: %w", out, err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".lorafs-")
@@ -65,6 +74,20 @@ func Export(ctx context.Context, m *Model, out string, progress func(done, total
 		}
 	}
 	return publish(tmp, out)
+}
+
+// outside says whether dir, which is to gain the output, lies in an input.
+func (m *Model) outside(dir string) error {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	for _, input := range []string{m.base.Dir(), filepath.Dir(m.recipe.File)} {
+		if rel, err := filepath.Rel(input, real); err == nil && filepath.IsLocal(rel) {
+			return &OutputError{Path: dir, Input: input}
+		}
+	}
+	return nil
 }
 
 func vacant(out string) error {

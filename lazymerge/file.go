@@ -84,11 +84,15 @@ func recoverFault(err *error) {
 	if r == nil {
 		return
 	}
-	fault, ok := r.(runtime.Error)
-	if _, addr := r.(interface{ Addr() uintptr }); !ok || !addr {
+	fault, ok := r.(interface {
+		runtime.Error
+		Addr() uintptr
+	})
+	if !ok {
 		panic(r)
 	}
-	*err = &InputChangedError{Err: fault}
+	// The runtime's words speak of a nil pointer.
+	*err = &InputChangedError{Err: fmt.Errorf("no file behind the mapping at %#x", fault.Addr())}
 }
 
 func changed(err error) error {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"lorafs/cache"
@@ -337,12 +338,13 @@ func (m *Model) OpenFile(p string) (*File, error) {
 }
 
 func openHost(e Entry) (*os.File, error) {
-	f, err := os.Open(e.Host)
+	// What has taken the file's place may be a FIFO, which would hold up an open.
+	f, err := os.OpenFile(e.Host, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	st, err := f.Stat()
-	if err == nil && (st.Size() != e.Size || !st.ModTime().Equal(e.ModTime)) {
+	if err == nil && (!st.Mode().IsRegular() || st.Size() != e.Size || !st.ModTime().Equal(e.ModTime)) {
 		err = &InputChangedError{Path: e.Host, Err: errors.New("size or modification time differs")}
 	}
 	if err != nil {

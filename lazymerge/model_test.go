@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"lorafs/cache"
 	"lorafs/lazymerge"
@@ -306,5 +308,33 @@ func TestViewIsASafetensorsFile(t *testing.T) {
 		if got := h.Entries[i]; got.Name != want.Name || got.DType != want.DType {
 			t.Errorf("tensor %d is %s %s, the base has %s %s", i, got.Name, got.DType, want.Name, want.DType)
 		}
+	}
+}
+
+// TestOpenFileDoesNotWait puts a FIFO in the place of a file that is shown as it is.
+func TestOpenFileDoesNotWait(t *testing.T) {
+	base := copyDir(t, filepath.Join(demo, "base"))
+	m := openPair(t, base, filepath.Join(demo, "adapters", "style"), lazymerge.Options{})
+	tokenizer := filepath.Join(base, "tokenizer.json")
+	if err := errors.Join(os.Remove(tokenizer), syscall.Mkfifo(tokenizer, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		_, err := m.OpenFile("tokenizer.json")
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		var changed *lazymerge.InputChangedError
+		if !errors.As(err, &changed) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the open waits for a writer")
+		if w, err := os.OpenFile(tokenizer, os.O_WRONLY, 0); err == nil {
+			w.Close()
+		}
+		<-opened
 	}
 }

@@ -152,7 +152,7 @@ func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
 		}
 		for i := range m.chain {
 			if err := m.chain[i].bound.Rows(ctx, block, src, packedBytes(held[i]), lo, end); err != nil {
-				return err
+				return m.blame(err)
 			}
 			src = block
 		}
@@ -273,6 +273,14 @@ func (m *merged) unchanged() error {
 		}
 	}
 	return nil
+}
+
+// blame prefers a changed input to what its bytes led to: they are of no adapter.
+func (m *merged) blame(err error) error {
+	if changed := m.unchanged(); changed != nil {
+		return changed
+	}
+	return err
 }
 
 // Workers bounds how many requests compute at a time: more than there are CPUs

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -80,11 +81,15 @@ func noCommand(c *cli.Context) error {
 	return &usageError{err: fmt.Errorf("unknown command %q; known are %s", c.Args().First(), strings.Join(known, ", "))}
 }
 
-// wantArgs checks the number of arguments; most < 0 means any number.
+// wantArgs checks the number of arguments; most < 0 means any number. An empty one
+// is what an unset variable of a shell leaves: it must not mean the working directory.
 func wantArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
-	if n >= least && (most < 0 || n <= most) {
-		return nil
+	if n < least || most >= 0 && n > most {
+		return &usageError{command: c.Command.Name, err: fmt.Errorf("%d argument(s) given, wanted %s", n, c.Command.ArgsUsage)}
 	}
-	return &usageError{command: c.Command.Name, err: fmt.Errorf("%d argument(s) given, wanted %s", n, c.Command.ArgsUsage)}
+	if i := slices.Index(c.Args().Slice(), ""); i >= 0 {
+		return &usageError{command: c.Command.Name, err: fmt.Errorf("argument %d is empty, wanted %s", i+1, c.Command.ArgsUsage)}
+	}
+	return nil
 }

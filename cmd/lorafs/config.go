@@ -34,12 +34,12 @@ func applyConfig(c *cli.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	if config, ok := options["config"]; ok && !c.IsSet("config") {
-		if err := c.Set("config", config[len(config)-1]); err != nil {
+	if config, ok := options["config"]; ok {
+		if err := setFlag(c, "-o", "config", config[len(config)-1:]); err != nil {
 			return usage(err)
 		}
+		delete(options, "config")
 	}
-	delete(options, "config")
 	if err := setFlags(c, "-o", options); err != nil {
 		return usage(err)
 	}
@@ -74,13 +74,30 @@ func setFlags(c *cli.Context, source string, values settings) error {
 		if !known || slices.Contains(notInConfig, flag) {
 			return fmt.Errorf("%s: unknown option %q", source, name)
 		}
-		if c.IsSet(flag) {
-			continue
+		if err := setFlag(c, source, flag, values[name]); err != nil {
+			return err
 		}
-		for _, v := range values[name] {
-			if err := c.Set(flag, v); err != nil {
-				return fmt.Errorf("%s: option %q: %q is no value for it: %w", source, name, v, err)
+	}
+	return nil
+}
+
+// bare is the value of an option without "=". No argument can hold a zero byte.
+const bare = "\x00"
+
+// setFlag sets a flag that is not set yet.
+func setFlag(c *cli.Context, source, flag string, values []string) error {
+	if c.IsSet(flag) {
+		return nil
+	}
+	for _, v := range values {
+		if v == bare {
+			if flagKinds(c.Command.Flags)[flag] {
+				return fmt.Errorf("%s: option %q needs a value", source, flag)
 			}
+			v = "true"
+		}
+		if err := c.Set(flag, v); err != nil {
+			return fmt.Errorf("%s: option %q: %q is no value for it: %w", source, flag, v, err)
 		}
 	}
 	return nil
@@ -104,7 +121,8 @@ func parseMountOptions(lists []string) (settings, error) {
 				return nil, fmt.Errorf("-o %q: an option without a name", list)
 			}
 			if !hasValue {
-				value = "true"
+				out[name] = append(out[name], bare)
+				continue
 			}
 			out[name] = append(out[name], value)
 		}

@@ -65,6 +65,7 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 		return &subjectError{subject: strings.Join(adapterRefs, " "), err: err}
 	}
 	in.single = library.Single
+	in.paths = append(in.paths, library.Dirs...)
 	for _, a := range library.Adapters {
 		in.paths = append(in.paths, a.Dir)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"lorafs/lazymerge/kernel"
 )
@@ -34,7 +37,7 @@ func thisMachine() machine {
 			if err != nil {
 				return err
 			}
-			return f.Close()
+			return errors.Join(isFUSE(f), f.Close())
 		},
 		populate: populate,
 		openFiles: func() (uint64, error) {
@@ -43,6 +46,22 @@ func thisMachine() machine {
 			return uint64(r.Max), err
 		},
 	}
+}
+
+// errNotFUSE is a device of another kind in the place of /dev/fuse: some sandboxes
+// hide it behind /dev/null.
+var errNotFUSE = errors.New("not the device of FUSE")
+
+func isFUSE(f *os.File) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	sys, ok := st.Sys().(*syscall.Stat_t)
+	if !ok || st.Mode()&os.ModeCharDevice == 0 || unix.Major(uint64(sys.Rdev)) != 10 || unix.Minor(uint64(sys.Rdev)) != 229 {
+		return errNotFUSE
+	}
+	return nil
 }
 
 type checkState string
@@ -94,13 +113,17 @@ func checkDevice(m machine) check {
 		}
 		return c
 	}
-	_, err := fs.Stat(m.root, "dev/fuse")
-	switch {
-	case err != nil:
-		return check{Name: c.Name, State: missing, Value: "not there", Cost: "nothing can be mounted; export works",
-			Cure: "modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN"}
-	case m.openDevice("/dev/fuse") == nil:
+	absent := check{Name: c.Name, State: missing, Value: "not there", Cost: "nothing can be mounted; export works",
+		Cure: "modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN"}
+	if _, err := fs.Stat(m.root, "dev/fuse"); err != nil {
+		return absent
+	}
+	switch err := m.openDevice("/dev/fuse"); {
+	case err == nil:
 		return c
+	case errors.Is(err, errNotFUSE):
+		absent.Value = "another device stands in its place"
+		return absent
 	}
 	return check{Name: c.Name, State: missing, Value: "may not be opened", Cost: "nothing can be mounted; export works",
 		Cure: "as root: chmod 0666 /dev/fuse; in a container: docker run --device /dev/fuse"}

@@ -38,6 +38,9 @@ func TestMachine(t *testing.T) {
 		{"device closed to us", func(m *machine, _ map[string]string) {
 			m.openDevice = func(string) error { return errors.New("EACCES") }
 		}, false, "/dev/fuse"},
+		{"/dev/null in place of the device", func(m *machine, _ map[string]string) {
+			m.openDevice = func(string) error { return errNotFUSE }
+		}, false, "/dev/fuse"},
 		{"root without fusermount3", func(m *machine, _ map[string]string) {
 			m.lookPath = func(string) (string, error) { return "", exec.ErrNotFound }
 		}, true, ""},

@@ -14,19 +14,23 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"syscall"
+
+	"lorafs/lazymerge/kernel"
 )
 
 func main() { os.Exit(run(os.Args, systemIO())) }
 
 // run is the whole program; it returns the exit status.
 func run(argv []string, io stdio) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	defer stop()
 	// After the first signal the default action is back: a second one kills what
 	// does not listen to its context. mount keeps its own channel and goes on.
 	context.AfterFunc(ctx, stop)
 
+	if err := kernel.FromEnv(); err != nil {
+		return io.finish(&usageError{err: fmt.Errorf("LORAFS_KERNEL: %w", err)})
+	}
 	here := fmt.Sprintf("%s; here %s", cacheDefault, formatSize(defaultCacheBytes(os.DirFS("/"))))
 	app := newApp(io, here)
 	return io.finish(app.RunContext(ctx, permute(mountHelperArgs(argv, app), app)))

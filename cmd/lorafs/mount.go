@@ -8,7 +8,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -127,7 +126,7 @@ func runMount(c *cli.Context, io stdio) error {
 // a signal.
 func serve(ctx context.Context, o mountOptions, io stdio, pipe *os.File, log *slog.Logger, logFile *os.File) (err error) {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 
 	tuneScheduler()

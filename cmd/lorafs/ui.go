@@ -29,9 +29,24 @@ type stdio struct {
 	progress bool // err is a terminal
 }
 
+// results is stdout, and remembers that it could not be written to: a result that
+// did not arrive is a failure.
+type results struct {
+	io.Writer
+	err error
+}
+
+func (r *results) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
 func systemIO() stdio {
 	return stdio{
-		out: os.Stdout, err: os.Stderr,
+		out: &results{Writer: os.Stdout}, err: os.Stderr,
 		colour:   term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		progress: term.IsTerminal(int(os.Stderr.Fd())),
 	}
@@ -71,6 +86,9 @@ func (s stdio) writeJSON(v any) error {
 func (s stdio) finish(err error) int {
 	var usage *usageError
 	var child *childError
+	if r, ok := s.out.(*results); ok && err == nil {
+		err = r.err
+	}
 	switch {
 	case err == nil, errors.Is(err, errReported):
 	case errors.As(err, &child):

@@ -102,6 +102,7 @@ var cases = []struct {
 }{
 	{"adapter-is-base", findAdapter(map[string]string{"b/config.json": "{}", "b/model.safetensors": goodFile}, "b")},
 	{"adapter-not-found", findAdapter(map[string]string{"b/x.txt": ""}, "b")},
+	{"base-config-broken", openBase(map[string]string{"config.json": "{", "model.safetensors": goodFile}, "")},
 	{"base-converted-tensor", given(&lazymerge.EditError{Adapter: "a", Err: &resolve.ConvertedError{Module: "m", Param: "weight", Sources: []string{"x"}}})},
 	{"base-inconsistent", given(&lazymerge.BaseError{Path: "p", Tensor: "t", Reason: "r"})},
 	{"base-is-adapter", openBase(map[string]string{"adapter_config.json": "{}", "adapter_model.safetensors": ""}, "")},
@@ -130,8 +131,17 @@ var cases = []struct {
 		return err
 	}},
 	{"file-missing", func(t *testing.T) error { _, err := safetensors.Open(filepath.Join(t.TempDir(), "x")); return err }},
+	{"file-missing", func(t *testing.T) error {
+		dir := dirOf(t, map[string]string{"config.json": "{}"})
+		if err := os.Symlink("model.safetensors", filepath.Join(dir, "model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := modeldir.OpenBase(dir)
+		return err
+	}},
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p", Err: &fs.PathError{Op: "read", Path: "p", Err: syscall.EIO}})},
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p"})},
+	{"file-unreadable", given(&fs.PathError{Op: "open", Path: "p", Err: syscall.ENOTCONN})},
 	{"format-unsupported", findAdapter(map[string]string{"k.safetensors": goodFile}, "k.safetensors")},
 	{"index-broken", openBase(map[string]string{"model.safetensors.index.json": "<html>"}, "")},
 	{"index-broken", given(&safetensors.IndexError{Detail: "d"})},
@@ -156,6 +166,9 @@ var cases = []struct {
 	{"no-healthy-checkpoint", given(&modeldir.NoCheckpointError{Dir: "d"})},
 	{"not-found", findAdapter(nil, "org/missing")},
 	{"not-found", openBase(nil, "missing")},
+	{"output-denied", given(fmt.Errorf("export: %w", &fs.PathError{Op: "mkdir", Path: "d/p", Err: syscall.EACCES}))},
+	{"output-denied", given(&fs.PathError{Op: "mkdir", Path: "d/p", Err: syscall.EROFS})},
+	{"output-in-input", given(fmt.Errorf("export: %w", &lazymerge.OutputError{Path: "b", Input: "b"}))},
 	{"output-exists", given(fmt.Errorf("export: %w", lazymerge.ErrExists))},
 	{"overflow", given(&transform.OverflowError{Tensor: "t", DType: safetensors.F16})},
 	{"permission-denied", given(&fs.PathError{Op: "open", Path: "p", Err: syscall.EACCES})},

@@ -36,6 +36,12 @@ var codes = []code{
 		fix:   "Name the directory that holds adapter_config.json.",
 	},
 	{
+		name:  "base-config-broken",
+		title: "The base's config.json cannot be read",
+		cause: "The file is not the JSON object that transformers writes. It may be cut off, edited by hand, or the error page of a download.",
+		fix:   "Fetch it again; it is a small text file:\n\thf download ORG/NAME config.json",
+	},
+	{
 		name:  "base-converted-tensor",
 		title: "The adapter was trained on weights that the base stores in another form",
 		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores apart or fused (experts, fused projections). Merging into such tensors is not supported yet.",
@@ -146,13 +152,13 @@ var codes = []code{
 	{
 		name:  "file-missing",
 		title: "A file is missing",
-		cause: "The path does not exist, or it was removed while it was in use.",
+		cause: "The path does not exist, something in it is no directory or a link that leads nowhere or in a circle, or it was removed while it was in use.",
 		fix:   "Check the spelling of the path, and that its disk is mounted.",
 	},
 	{
 		name:  "file-unreadable",
 		title: "A file cannot be read",
-		cause: "The disk or the network file system answered with an error.",
+		cause: "The disk or the network file system answered with an error, or the process that serves a FUSE file system has died.",
 		fix:   "Look at the system's log (dmesg) for errors of the disk, and copy the file to another one.",
 	},
 	{
@@ -240,10 +246,22 @@ var codes = []code{
 		fix:   "Check the spelling, or download it first:\n\thf download {ref}",
 	},
 	{
+		name:  "output-denied",
+		title: "The output cannot be written",
+		cause: "The user who runs lorafs may not write to the directory, or its disk is read-only.",
+		fix:   "Name a directory that you may write to.",
+	},
+	{
 		name:  "output-exists",
 		title: "The output is there already",
 		cause: "An export never writes over files.",
 		fix:   "Name a directory that does not exist, or empty this one.",
+	},
+	{
+		name:  "output-in-input",
+		title: "The output lies in an input",
+		cause: "Nothing is written to a base or an adapter: their directories stay as they are.",
+		fix:   "Name a directory outside of both.",
 	},
 	{
 		name:  "overflow",

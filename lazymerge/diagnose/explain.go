@@ -77,6 +77,8 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("pipeline-ambiguous", e.Base, "", e.Error(), nil))
 	case *lazymerge.InputChangedError:
 		return one(finding("input-changed", e.Path, "", e.Error(), nil))
+	case *lazymerge.OutputError:
+		return one(finding("output-in-input", e.Path, "", e.Error(), nil))
 	case *lazymerge.ReplicationError:
 		return one(finding("layers-replicated-wrongly", e.Adapter, "", e.Error(), nil))
 	}
@@ -271,14 +273,16 @@ func trailing(e *safetensors.Error) bool {
 }
 
 func explainSystem(err error) []Finding {
-	path, cause := "", err
+	path, cause, op := "", err, ""
 	if e, ok := err.(*fs.PathError); ok {
-		path, cause = e.Path, e.Err
+		path, cause, op = e.Path, e.Err, e.Op
 	}
 	name := systemCode(cause)
 	switch {
 	case name == "":
 		return nil
+	case name == "permission-denied" && op == "mkdir":
+		name, path = "output-denied", filepath.Dir(path) // what was to be made is of no interest
 	case name == "file-missing" && filepath.Base(path) == "adapter_config.json":
 		name = "config-missing"
 	}
@@ -289,13 +293,15 @@ func explainSystem(err error) []Finding {
 // the path.
 func systemCode(err error) string {
 	switch err {
-	case fs.ErrNotExist, syscall.ENOENT, syscall.ENOTDIR:
+	case fs.ErrNotExist, syscall.ENOENT, syscall.ENOTDIR, syscall.ELOOP:
 		return "file-missing"
 	case fs.ErrPermission, syscall.EACCES, syscall.EPERM:
 		return "permission-denied"
 	case syscall.ENOSPC, syscall.EDQUOT:
 		return "disk-full"
-	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT:
+	case syscall.EROFS:
+		return "output-denied"
+	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOTCONN:
 		return "file-unreadable"
 	case context.Canceled, context.DeadlineExceeded, syscall.EINTR:
 		return "interrupted"
@@ -309,6 +315,8 @@ func explainModeldir(err error) []Finding {
 		return one(explainNotFound(e))
 	case *modeldir.NotModelError:
 		return one(finding(foundCodes[e.Found], e.Path, "", e.Error(), nil))
+	case *modeldir.ConfigError:
+		return one(finding("base-config-broken", e.Path, "", e.Error(), nil))
 	case *modeldir.NotAdapterError:
 		name := "adapter-not-found"
 		if e.IsBase {

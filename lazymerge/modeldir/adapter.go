@@ -41,6 +41,9 @@ func FindAdapters(refs []string) (*Library, error) {
 				return nil, err
 			}
 		}
+		if found.library {
+			lib.Dirs = append(lib.Dirs, named.host)
+		}
 		lib.Adapters = append(lib.Adapters, found.adapters...)
 	}
 	return lib, sortUnique(lib.Adapters)
@@ -202,6 +205,15 @@ func (s scope) notAdapter() error {
 	for _, name := range []string{"pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"} {
 		if names[name] {
 			return &UnsupportedFileError{Path: filepath.Join(s.root, name), Format: "a diffusers LoRA"}
+		}
+	}
+	for _, name := range adapterFiles {
+		if !names[name] {
+			continue
+		}
+		// It is listed and was not found: the directory may not be searched.
+		if _, err := os.Lstat(filepath.Join(s.root, name)); err != nil {
+			return err
 		}
 	}
 	e := &NotAdapterError{Path: s.root, Reason: "neither an " + adapterConfig + " nor a sub-directory with one"}

@@ -95,7 +95,7 @@ func TestLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "bad-run! broken config-only diffusers! far! good link odd.INVALID! run style! weights-only"
-	if got := adapterNames(lib); got != want || lib.Single {
+	if got := adapterNames(lib); got != want || lib.Single || len(lib.Dirs) != 1 || lib.Dirs[0] != dir {
 		t.Errorf("single %v, adapters %s\nwant %s", lib.Single, got, want)
 	}
 	for _, a := range lib.Adapters {

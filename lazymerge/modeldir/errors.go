@@ -68,6 +68,16 @@ func (e *NotModelError) Error() string {
 	return fmt.Sprintf("%s is not a base model: %s%s", e.Path, e.Found, nameList(e.Names))
 }
 
+// ConfigError is a base's config.json that is no JSON object.
+type ConfigError struct {
+	Path string
+	Err  error
+}
+
+func (e *ConfigError) Error() string { return fmt.Sprintf("%s: %v", e.Path, e.Err) }
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // NotAdapterError says that a path holds no adapter.
 type NotAdapterError struct {
 	Path   string

@@ -56,5 +56,6 @@ type Adapter struct {
 // Library is the adapters of one mount.
 type Library struct {
 	Adapters []Adapter // sorted by Name
+	Dirs     []string  // the libraries among what was named
 	Single   bool      // one adapter was named, without a name of its own: the mount point is the model
 }

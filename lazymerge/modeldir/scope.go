@@ -1,11 +1,13 @@
 package modeldir
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // scope is one directory of an input and where its files may lie on disk.
@@ -63,6 +65,11 @@ func (s scope) file(path string) (string, fs.FileInfo, error) {
 // resolve follows the links of a path as far as the scope allows.
 func (s scope) resolve(path string) (string, fs.FileInfo, error) {
 	real, err := filepath.EvalSymlinks(path)
+	var named *fs.PathError
+	if err != nil && !errors.As(err, &named) {
+		// filepath's own words for links in a circle name no path.
+		err = &fs.PathError{Op: "resolve", Path: path, Err: syscall.ELOOP}
+	}
 	if err != nil {
 		return "", nil, err
 	}

@@ -112,6 +112,9 @@ func (s scope) component(dir string) (Component, error) {
 		if c.Config, err = s.read(filepath.Join(host, "config.json")); err != nil {
 			return Component{}, err
 		}
+		if err := checkConfig(c.Config); err != nil {
+			return Component{}, &ConfigError{Path: filepath.Join(host, "config.json"), Err: err}
+		}
 	}
 	chosen := choose(names, func(index, file string) bool { return s.indexNames(filepath.Join(host, index), file) })
 	switch {
