@@ -83,7 +83,7 @@ func mountHelped(path string, o *fuse.MountOptions) (fd int, err error) {
 		return -1, &MountError{Mountpoint: path, Err: err}
 	}
 	defer ours.Close()
-	options := append([]string{"nosuid", "nodev", "fsname=" + o.FsName, "subtype=" + o.Name,
+	options := append([]string{"nosuid", "nodev", "fsname=" + escapeOption.Replace(o.FsName), "subtype=" + o.Name,
 		"max_read=" + strconv.Itoa(o.MaxWrite)}, o.Options...)
 	if o.AllowOther {
 		options = append(options, "allow_other")
@@ -102,6 +102,18 @@ func mountHelped(path string, o *fuse.MountOptions) (fd int, err error) {
 		return -1, helperError(path, helperWords(said.String()), o.AllowOther, err)
 	}
 	return fd, nil
+}
+
+// escapeOption writes a value into the helper's list of options.
+var escapeOption = strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+
+// sourceName is the first column of /proc/mounts. mount -a takes a line of fstab for
+// mounted when it finds the line's source there.
+func sourceName(source string) string {
+	if source == "" {
+		return fsName
+	}
+	return source
 }
 
 func findHelper() (string, error) {

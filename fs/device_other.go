@@ -28,3 +28,6 @@ func detach(path string, lazy bool) error {
 func refusePolls(string) error { return nil }
 
 func raiseReadAhead(string, int) error { return nil }
+
+// sourceName is always ours: mount(8) shows no type, and mountedType goes by it.
+func sourceName(string) string { return fsName }

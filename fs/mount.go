@@ -34,6 +34,7 @@ type Options struct {
 	AllowOther bool               // other users may read the tree
 	Inputs     []string           // base and adapters: the mountpoint may not lie in or above one
 	Cache      func() cache.Stats // shown by the control files; may be nil
+	Source     string             // shown as what is mounted, as fstab names it; "" for lorafs
 	Logger     *slog.Logger       // may be nil
 }
 
@@ -103,7 +104,7 @@ func (s *Server) start(o Options) error {
 		MountOptions: fuse.MountOptions{
 			AllowOther:    o.AllowOther,
 			Options:       []string{"ro", "default_permissions"},
-			FsName:        fsName,
+			FsName:        sourceName(o.Source),
 			Name:          "lorafs",
 			MaxWrite:      maxRequest,
 			MaxBackground: 64,   // must exceed the requests of a read-ahead window

@@ -47,6 +47,9 @@ func Export(ctx context.Context, m *Model, out string, progress func(done, total
 	if err := m.outside(filepath.Dir(out)); err != nil {
 		return fmt.Errorf("export to %s: %w", out, err)
 	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return fmt.Errorf("export to %s: %w", out, err)
+	}
 	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".lorafs-")
 	if err != nil {
 		return fmt.Errorf("export to %s: %w", out, err)
@@ -76,9 +79,13 @@ func Export(ctx context.Context, m *Model, out string, progress func(done, total
 	return publish(tmp, out)
 }
 
-// outside says whether dir, which is to gain the output, lies in an input.
+// outside says whether dir, which is to gain the output, lies in an input. Where it
+// does not exist, what exists above it decides.
 func (m *Model) outside(dir string) error {
 	real, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+		return m.outside(filepath.Dir(dir))
+	}
 	if err != nil {
 		return err
 	}

@@ -112,6 +112,7 @@ func open(ctx context.Context, base *Base, a modeldir.Adapter, recipe *transform
 	if err := m.build(ctx, a, opt); err != nil {
 		return nil, err
 	}
+	plan.forget()
 	base.retain()
 	return m, nil
 }

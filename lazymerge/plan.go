@@ -390,3 +390,8 @@ func (p *planner) finish() error {
 	p.renameForTask()
 	return p.bind()
 }
+
+// forget drops what only planning needs: a library keeps hundreds of plans.
+func (p *planner) forget() {
+	p.byName, p.matched, p.unmatched = nil, nil, nil
+}

@@ -123,9 +123,9 @@ func (r *Report) Text() ([]byte, error) {
 			fmt.Fprintf(&b, "\n%s\n  %s\n", part.title, strings.Join(part.lines, "\n  "))
 		}
 	}
-	b.WriteString("\n")
+	b.WriteString("\nscaling: of the delta; norms: Frobenius, of each adapter tensor; found: how the module's name led to the tensor\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "tensor\ttype\trank\tscaling\tnorms\tfound by\tadapter tensors")
+	fmt.Fprintln(w, "tensor\ttype\trank\tscaling\tnorms\tfound\tadapter tensors")
 	for _, c := range r.Edits {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%.6g\t%s\t%s\t%s\n", c.Tensor, c.Type, c.Rank, c.Scaling, norms(c.Norms), c.Match, strings.Join(c.Keys, " "))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	stdfs "io/fs"
 	"os"
+	"strings"
 
 	"lorafs/fs"
 )
@@ -50,6 +51,9 @@ func permissionHint(e *fs.PermissionError) string {
 func mountpointHint(e *fs.MountpointError) string {
 	if _, err := os.Stat(e.Path); errors.Is(err, stdfs.ErrNotExist) {
 		return fmt.Sprintf("mkdir -p %s", e.Path)
+	}
+	if strings.Contains(e.Reason, "lorafs already") {
+		return fmt.Sprintf("lorafs umount %s", e.Path)
 	}
 	return "name an empty directory that holds neither the base nor an adapter and does not lie in one"
 }

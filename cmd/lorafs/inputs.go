@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"lorafs/cache"
@@ -160,7 +161,7 @@ func (in *inputs) summary(mountpoint string) string {
 		what = fmt.Sprintf("%s (%s)", in.models[0].Report().Summary(), formatSize(bytes))
 	}
 	if n := len(in.broken); n > 0 {
-		what += fmt.Sprintf(" and %d broken, see NAME.INVALID", n)
+		what += fmt.Sprintf(" and %d broken, see %s", n, filepath.Join(mountpoint, "*.INVALID"))
 	}
 	return fmt.Sprintf("mounted %s: %s; unmount with: lorafs umount %s", mountpoint, what, mountpoint)
 }

@@ -15,7 +15,7 @@ import (
 const closeTimeout = 5 * time.Second
 
 func serverOptions(in *inputs, allowOther bool, log *slog.Logger) fs.Options {
-	return fs.Options{AllowOther: allowOther, Inputs: in.paths, Cache: in.cache.Stats, Logger: log}
+	return fs.Options{AllowOther: allowOther, Inputs: in.paths, Source: in.base.Ref(), Cache: in.cache.Stats, Logger: log}
 }
 
 // unmount unmounts the tree, waiting a while for those who use it. When they stay,
