@@ -226,7 +226,7 @@ func detachHelped(path string, lazy bool) error {
 // denies for good. Otherwise the runtime would ask while it blocks a processor when
 // this process opens a file of its own mount. The name is go-fuse's.
 func refusePolls(path string) error {
-	fd, err := unix.Open(filepath.Join(path, ".go-fuse-epoll-hack"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := openRetrying(filepath.Join(path, ".go-fuse-epoll-hack"), unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -149,17 +149,7 @@ func (s *Server) list() error {
 	if err := s.fuse.WaitMount(); err != nil {
 		return err
 	}
-	if err := refusePolls(s.mountpoint); err != nil {
-		return err
-	}
-	names, err := os.ReadDir(s.mountpoint)
-	if err != nil {
-		return err
-	}
-	if len(names) == 0 {
-		return errors.New("the tree is empty")
-	}
-	return nil
+	return apart(func() error { return touchRoot(s.mountpoint) })
 }
 
 // tune does what makes reads faster and may be forbidden; then it is noted.

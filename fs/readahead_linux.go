@@ -13,7 +13,7 @@ import (
 // files opened afterwards. The mount option of that name can only lower it.
 func raiseReadAhead(path string, kib int) error {
 	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
+	if err := apart(func() error { return unix.Stat(path, &st) }); err != nil {
 		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	name := fmt.Sprintf("/sys/class/bdi/%d:%d/read_ahead_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
