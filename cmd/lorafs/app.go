@@ -21,6 +21,7 @@ func commands(io stdio, cacheDefault string) []*cli.Command {
 		verifyCommand(io),
 		exportCommand(io),
 		doctorCommand(io),
+		benchCommand(io),
 		demoCommand(io),
 		versionCommand(io),
 		completionCommand(io),
