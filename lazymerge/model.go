@@ -47,7 +47,6 @@ type Model struct {
 	id      uint64
 	base    *Base
 	recipe  *transform.Recipe
-	cache   *cache.Cache[Key]
 	entries []Entry
 	files   map[string]*virtual
 	report  *Report
@@ -107,9 +106,9 @@ func open(ctx context.Context, base *Base, a modeldir.Adapter, recipe *transform
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{name: a.Name, id: modelIDs.Add(1), base: base, recipe: recipe, cache: opt.Cache, files: make(map[string]*virtual), plan: plan, opt: opt}
+	m := &Model{name: a.Name, id: modelIDs.Add(1), base: base, recipe: recipe, files: make(map[string]*virtual), plan: plan, opt: opt}
 	m.refs.Store(1)
-	if err := m.build(ctx, a, opt); err != nil {
+	if err := m.build(ctx, a); err != nil {
 		return nil, err
 	}
 	plan.forget()
@@ -118,7 +117,7 @@ func open(ctx context.Context, base *Base, a modeldir.Adapter, recipe *transform
 }
 
 // build lays the plan out as files.
-func (m *Model) build(ctx context.Context, a modeldir.Adapter, opt Options) error {
+func (m *Model) build(ctx context.Context, a modeldir.Adapter) error {
 	norms, err := m.plan.measure()
 	if err != nil {
 		return err
@@ -134,13 +133,13 @@ func (m *Model) build(ctx context.Context, a modeldir.Adapter, opt Options) erro
 	if st, err := os.Stat(m.recipe.File); err == nil && st.ModTime().After(newest) {
 		newest = st.ModTime()
 	}
-	if err := m.addWeights(view, opt, newest); err != nil {
+	if err := m.addWeights(view, newest); err != nil {
 		return err
 	}
 	if err := m.addConfig(view, newest); err != nil {
 		return err
 	}
-	m.report = newReport(m, a, opt, norms, view.leftOut)
+	m.report = newReport(m, a, norms, view.leftOut)
 	for name, text := range map[string]func() ([]byte, error){"report.json": m.report.JSON, "report.txt": m.report.Text} {
 		b, err := text()
 		if err != nil {
@@ -171,7 +170,7 @@ func (m *Model) addVirtual(view *view, p string, when time.Time, extents []exten
 
 // addWeights makes a virtual file of every shard that the plan changes; the others
 // stay the base's files.
-func (m *Model) addWeights(view *view, opt Options, when time.Time) error {
+func (m *Model) addWeights(view *view, when time.Time) error {
 	c := m.plan.c
 	shards := make([][]*output, len(c.shards))
 	for _, o := range m.plan.outputs {
@@ -182,7 +181,7 @@ func (m *Model) addWeights(view *view, opt Options, when time.Time) error {
 		if !changedShard(outputs, c.shards[i]) {
 			continue
 		}
-		extents, err := m.layOut(outputs, c.shards[i].Header().Metadata, &next, opt)
+		extents, err := m.layOut(outputs, c.shards[i].Header().Metadata, &next)
 		if err != nil {
 			return fmt.Errorf("lay out %s: %w", c.dir.Shards[i].Name, err)
 		}
@@ -195,7 +194,7 @@ func changedShard(outputs []*output, f *safetensors.File) bool {
 	return len(outputs) != len(f.Tensors()) || slices.ContainsFunc(outputs, (*output).touched)
 }
 
-func (m *Model) layOut(outputs []*output, metadata map[string]string, next *int32, opt Options) ([]extent, error) {
+func (m *Model) layOut(outputs []*output, metadata map[string]string, next *int32) ([]extent, error) {
 	infos := make([]safetensors.Info, len(outputs))
 	for i, o := range outputs {
 		infos[i] = o.info
@@ -215,7 +214,7 @@ func (m *Model) layOut(outputs []*output, metadata map[string]string, next *int3
 		}
 		var s source = verbatim{o.from}
 		if len(o.chain) > 0 || o.from.DType != o.info.DType {
-			s = newMerged(o, Key{Model: m.id, Tensor: *next}, opt)
+			s = newMerged(o, Key{Model: m.id, Tensor: *next}, m.opt)
 			*next++
 		}
 		extents = append(extents, extent{layout.Offsets[i], layout.Offsets[i] + size, s})
@@ -380,8 +379,8 @@ func (m *Model) release() error {
 	if m.refs.Add(-1) != 0 {
 		return nil
 	}
-	if m.cache != nil {
-		m.cache.Drop(func(k Key) bool { return k.Model == m.id })
+	if c := m.opt.Cache; c != nil {
+		c.Drop(func(k Key) bool { return k.Model == m.id })
 	}
 	return errors.Join(closeRecipe(m.recipe), m.base.release())
 }

@@ -43,10 +43,10 @@ type Change struct {
 	Note    string    `json:"note,omitempty"`
 }
 
-func newReport(m *Model, a modeldir.Adapter, opt Options, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
+func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
 	p := m.plan
 	r := &Report{
-		Base: m.base.Ref(), Adapter: a.Ref, Note: a.Note, Type: m.recipe.Type, Rounding: opt.Rounding.String(),
+		Base: m.base.Ref(), Adapter: a.Ref, Note: a.Note, Type: m.recipe.Type, Rounding: m.opt.Rounding.String(),
 		Dropped: p.config.dropped, LeftOut: leftOut, Tensors: len(p.outputs),
 		Warnings: append(append([]string(nil), m.recipe.Warnings...), p.warnings...),
 	}
