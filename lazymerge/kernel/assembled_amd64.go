@@ -25,7 +25,7 @@ func assembled() []*Tier {
 }
 
 func (s shapes) withQuad() *shapes {
-	s.quad = avx512bf16Shapes.quad
+	s.quad, s.pairLeft, s.pairRight = avx512bf16Shapes.quad, avx512bf16PairLeft, avx512bf16PairRight
 	return &s
 }
 

@@ -5,34 +5,40 @@
 package kernel
 
 //go:noescape
-func avx512bf16Quad6BF16(c *call) int
+func avx512bf16Quad4BF16(c *call) int
 
 //go:noescape
-func avx512bf16Quad6BF16Twice(c *call) int
+func avx512bf16Quad4BF16Twice(c *call) int
 
 //go:noescape
-func avx512bf16Quad6F16(c *call) int
+func avx512bf16Quad4F16(c *call) int
 
 //go:noescape
-func avx512bf16Quad6F16Twice(c *call) int
+func avx512bf16Quad4F16Twice(c *call) int
 
 //go:noescape
-func avx512bf16Quad6F32(c *call) int
+func avx512bf16Quad4F32(c *call) int
 
 //go:noescape
-func avx512bf16Quad6BF16Sum(c *call) int
+func avx512bf16Quad4BF16Sum(c *call) int
 
 //go:noescape
-func avx512bf16Quad6F16Sum(c *call) int
+func avx512bf16Quad4F16Sum(c *call) int
+
+//go:noescape
+func avx512bf16PairLeft(c *call)
+
+//go:noescape
+func avx512bf16PairRight(c *call)
 
 var avx512bf16Shapes = shapes{
-	quad: shape{rows: 6, cols: 32, kernels: [kinds]func(*call) int{
-		avx512bf16Quad6BF16,
-		avx512bf16Quad6BF16Twice,
-		avx512bf16Quad6F16,
-		avx512bf16Quad6F16Twice,
-		avx512bf16Quad6F32,
-		avx512bf16Quad6BF16Sum,
-		avx512bf16Quad6F16Sum,
+	quad: shape{rows: 4, cols: 32, kernels: [kinds]func(*call) int{
+		avx512bf16Quad4BF16,
+		avx512bf16Quad4BF16Twice,
+		avx512bf16Quad4F16,
+		avx512bf16Quad4F16Twice,
+		avx512bf16Quad4F32,
+		avx512bf16Quad4BF16Sum,
+		avx512bf16Quad4F16Sum,
 	}},
 }

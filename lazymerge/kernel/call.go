@@ -11,6 +11,9 @@ type call struct {
 	dstRow, srcRow int // bytes from a row to the next
 	run            int // k added up by themselves
 	next, after    int // bytes of A to the next tile, and from there to the one after it
+	signed         int // not 0: sums may be -0, which counts as +0
+	rows           int // of a tile of quads; of which those are left that were not done
+	left           int // tiles of quads that are not done
 	scale          float32
 	park           [24 * 16]float32 // sums of the runs before
 }
@@ -58,7 +61,9 @@ type shape struct {
 }
 
 // shapes are those of an instruction set: for several rows and for one. A set that has
-// quad takes it for several rows in the pairwise order where it can.
+// quads takes them in the pairwise order where it can; they need factors that
+// pairLeft and pairRight have made pairs of.
 type shapes struct {
 	chain, chainRow, pair, pairRow, quad shape
+	pairLeft, pairRight                  func(*call)
 }

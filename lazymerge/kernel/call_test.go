@@ -16,6 +16,7 @@ func TestOffsets(t *testing.T) {
 		"rank": unsafe.Offsetof(c.rank), "count": unsafe.Offsetof(c.count),
 		"dstRow": unsafe.Offsetof(c.dstRow), "srcRow": unsafe.Offsetof(c.srcRow),
 		"run": unsafe.Offsetof(c.run), "next": unsafe.Offsetof(c.next), "after": unsafe.Offsetof(c.after),
+		"signed": unsafe.Offsetof(c.signed), "rows": unsafe.Offsetof(c.rows), "left": unsafe.Offsetof(c.left),
 		"scale": unsafe.Offsetof(c.scale), "park": unsafe.Offsetof(c.park),
 	}
 	if len(offsets) != len(want) {

@@ -8,16 +8,20 @@ import "math"
 type Coeffs struct {
 	rows, rank int
 	values     []float32 // a row after another
-	rough      []uint32  // of each row, what is not bf16 about its values
-	pairs      []uint32  // of each row, values two by two as bf16; see pairUp
+	notes      []note    // of each row
+	folded     []float32 // values times a power of two
+	left       []uint32  // values in pairs, see pairs.go
+	right      []uint32  // panels of A in pairs
 	work       work
 }
 
 // Reset makes c a block of rows×rank values, all of which must then be set.
 func (c *Coeffs) Reset(rows, rank int) {
 	c.values = grow(c.values, rows*rank)
-	c.rough = grow(c.rough, rows)
-	clear(c.rough)
+	c.notes = grow(c.notes, rows)
+	for i := range c.notes {
+		c.notes[i] = nothing
+	}
 	c.rows, c.rank = rows, rank
 }
 
@@ -30,31 +34,26 @@ func grow[T any](s []T, n int) []T {
 
 // Row sets B[i, :].
 func (c *Coeffs) Row(i int, row []float32) {
-	dst, rough := c.row(i)[:len(row)], uint32(0)
+	dst, n := c.row(i)[:len(row)], c.notes[i]
 	for k, x := range row {
-		b := canon(math.Float32bits(x))
-		rough |= roughness(b)
-		dst[k] = math.Float32frombits(b)
+		n.add(math.Float32bits(x))
+		dst[k] = x
 	}
-	c.rough[i] |= rough
+	c.notes[i] = n
+	if !n.finite() {
+		for k, x := range dst {
+			dst[k] = math.Float32frombits(canon(math.Float32bits(x)))
+		}
+	}
 }
 
 // Column sets B[:, k].
 func (c *Coeffs) Column(k int, col []float32) {
 	for i, x := range col {
 		b := canon(math.Float32bits(x))
-		c.rough[i] |= roughness(b)
+		c.notes[i].add(b)
 		c.values[i*c.rank+k] = math.Float32frombits(b)
 	}
-}
-
-// roughness is not zero for bits that are denormal or not those of a bf16.
-func roughness(b uint32) uint32 {
-	r := b & 0xffff
-	if b<<1-1 < 1<<24-1 {
-		r |= 1
-	}
-	return r
 }
 
 func (c *Coeffs) row(i int) []float32 { return c.values[i*c.rank : (i+1)*c.rank] }

@@ -17,6 +17,9 @@ var offsets = map[string]uintptr{
 	"run":    64,
 	"next":   72,
 	"after":  80,
-	"scale":  88,
-	"park":   92,
+	"signed": 88,
+	"rows":   96,
+	"left":   104,
+	"scale":  112,
+	"park":   116,
 }

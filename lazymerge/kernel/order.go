@@ -29,7 +29,7 @@ func (o order) run(rank int) int {
 
 // order is that of row i.
 func (a *Args) order(i int) order {
-	if a.A.grain.brain() && a.B.rough[i] == 0 {
+	if a.A.grain.brain() && a.B.notes[i].brain() {
 		return pairwise
 	}
 	return chain

@@ -11,6 +11,9 @@ const (
 	maxRank       = 1 << 11
 )
 
+// quadRows is the number of rows of a tile of quads.
+const quadRows = 4
+
 // strips computes a call by assembly.
 type strips struct {
 	*Args
@@ -19,8 +22,12 @@ type strips struct {
 	dst       []byte // of sums or of Dst
 	sums      []float32
 	size, out int // bytes of an element of Src and of dst
-	quads     bool
 	bad       int
+
+	// of the rows at hand
+	quads  bool
+	values []float32 // of B, or the same folded
+	first  int       // column of the first pairs of A
 }
 
 func (s *shapes) addLowRank(a *Args) int { return s.run(a, a.Dst, nil) }
@@ -55,28 +62,53 @@ func (s *shapes) run(a *Args, dst []byte, sums []float32) int {
 // after another.
 func (r *strips) rows(top, bottom int) {
 	o := r.order(top)
-	r.quads = o == pairwise && r.shapes.quad.rows > 0 && r.pairUp(top, bottom)
-	tile := r.shape(o, bottom-top).cols
 	c := &r.B.work.call
-	c.rank, c.run, c.scale = r.A.Rank, o.run(r.A.Rank), r.Scale
+	reach := r.reach(o, top, bottom)
+	by, rest := r.fold(reach)
+	c.run, c.signed = o.run(r.A.Rank), 0
+	if !reach.normal(0) {
+		c.signed = 1
+	}
+	r.quads = o == pairwise && r.shapes.quad.rows > 0 && c.signed == 0 && r.A.Rank > 0
+	if r.quads {
+		r.pairLeft(top, bottom, by)
+	} else {
+		r.values = r.B.scaled(top, bottom, by)
+	}
+	c.scale = rest
+	tile := r.shape(o, bottom-top).cols
 	whole := r.A.Cols / tile * tile
 	width := min(residentBytes/4/max(r.A.Rank, 1), stripCols) / widest * widest
 	width = max(width, widest)
 	for left := 0; left < whole; left += width {
 		right := min(left+width, whole)
-		r.each(o, top, bottom, func(s *shape, i int) { r.strip(s, i, left, right) })
+		r.prepare(left, right)
+		r.each(o, top, bottom, func(s *shape, i, n int) { r.strip(s, i, n, left, right) })
 	}
 	if whole < r.A.Cols {
-		r.each(o, top, bottom, func(s *shape, i int) { r.edge(s, i, whole) })
+		r.prepare(whole, r.A.Cols)
+		r.each(o, top, bottom, func(s *shape, i, n int) { r.edge(s, i, n, whole) })
 	}
 }
 
-// each calls do with the tiles that cover rows.
-func (r *strips) each(o order, top, bottom int, do func(s *shape, i int)) {
+// prepare makes the columns [left,right) of A ready.
+func (r *strips) prepare(left, right int) {
+	if r.quads {
+		r.pairRight(left, right)
+		r.first = left
+	}
+}
+
+// each calls do with the tiles that cover rows: a shape and the number of its rows.
+func (r *strips) each(o order, top, bottom int, do func(s *shape, i, n int)) {
 	for i := top; i < bottom; {
 		s := r.shape(o, bottom-i)
-		do(s, i)
-		i += s.rows
+		n := s.rows
+		if r.quads {
+			n = min(quadRows, bottom-i)
+		}
+		do(s, i, n)
+		i += n
 	}
 }
 
@@ -86,27 +118,27 @@ func (r *strips) shape(o order, rows int) *shape {
 	if o == pairwise {
 		many, one = &s.pair, &s.pairRow
 	}
-	if r.quads {
-		many = &s.quad
-	}
-	if rows < many.rows || r.A.Rank > maxRank {
+	switch {
+	case r.quads:
+		return &s.quad
+	case rows < many.rows || r.A.Rank > maxRank:
 		return one
 	}
 	return many
 }
 
-// strip computes the tiles of a shape from row i, columns [left,right).
-func (r *strips) strip(s *shape, i, left, right int) {
+// strip computes tiles of n rows from row i, columns [left,right).
+func (r *strips) strip(s *shape, i, n, left, right int) {
 	c := &r.B.work.call
 	c.dstRow, c.srcRow = r.A.Cols*r.out, r.A.Cols*r.size
 	for j := left; j < right; {
 		at := i*r.A.Cols + j
 		c.dst = unsafe.Pointer(&r.dst[at*r.out])
 		c.src = unsafe.Pointer(&r.Src[at*r.size])
-		c.count = (right - j) / s.cols
+		c.count, c.rows = (right-j)/s.cols, n
 		j += r.tiles(s, i, j) * s.cols
 		if j < right {
-			r.exact(i, i+s.rows, j, j+s.cols)
+			r.exact(i+n-c.rows, i+n, j, j+s.cols)
 			j += s.cols
 		}
 	}
@@ -115,43 +147,58 @@ func (r *strips) strip(s *shape, i, left, right int) {
 // tiles runs assembly from row i and column j; c has what depends on Src and Dst.
 func (r *strips) tiles(s *shape, i, j int) int {
 	c := &r.B.work.call
-	c.a = unsafe.Pointer(unsafe.SliceData(r.A.from(j)))
-	c.b = unsafe.Pointer(unsafe.SliceData(r.B.row(i)))
-	if s == &r.shapes.quad {
-		c.b = unsafe.Pointer(&r.B.pairs[i*r.A.Rank/2])
+	if r.quads {
+		r.fromPairs(c, i, j)
+	} else {
+		r.fromPanels(c, s.cols, i, j)
 	}
-	c.next = s.cols / panel * panel * r.A.Rank * 4
+	return s.kernels[r.kind](c)
+}
+
+func (r *strips) fromPanels(c *call, cols, i, j int) {
+	c.rank = r.A.Rank
+	c.a = unsafe.Pointer(unsafe.SliceData(r.A.from(j)))
+	c.b = unsafe.Pointer(unsafe.SliceData(r.values[i*r.A.Rank:]))
+	c.next = cols / panel * panel * r.A.Rank * 4
 	c.after = c.next
-	if s.cols < panel { // two tiles a panel
-		c.next = 4 * position(s.cols)
+	if cols < panel { // two tiles a panel
+		c.next = 4 * position(cols)
 		c.after = 4*panel*r.A.Rank - c.next
 		if j%panel != 0 {
 			c.next, c.after = c.after, c.next
 		}
 	}
-	return s.kernels[r.kind](c)
 }
 
-// edge computes the last columns, from left on, in memory as wide as a tile.
-func (r *strips) edge(s *shape, i, left int) {
+func (r *strips) fromPairs(c *call, i, j int) {
+	n := 2 * quads(r.A.Rank) // pairs of a column
+	c.rank = 2 * n
+	c.a = unsafe.Pointer(&r.B.right[(j-r.first)*n])
+	c.b = unsafe.Pointer(&r.B.left[i*n])
+	c.next = 4 * panel * n
+	c.after = c.next
+}
+
+// edge computes the last columns of n rows, from left on, in memory as wide as a tile.
+func (r *strips) edge(s *shape, i, n, left int) {
 	w := &r.B.work
 	c := &w.call
-	cols, n := r.A.Cols, r.A.Cols-left
+	cols, wide := r.A.Cols, r.A.Cols-left
 	c.dst, c.dstRow = unsafe.Pointer(&w.dst), s.cols*r.out
 	c.src, c.srcRow = unsafe.Pointer(&w.src), s.cols*r.size
-	c.count = 1
-	clear(w.src[:s.rows*c.srcRow])
-	for q := range s.rows {
+	c.count, c.rows = 1, n
+	clear(w.src[:n*c.srcRow])
+	for q := range n {
 		at := (i+q)*cols + left
-		copy(w.src[q*c.srcRow:], r.Src[at*r.size:(at+n)*r.size])
+		copy(w.src[q*c.srcRow:], r.Src[at*r.size:(at+wide)*r.size])
 	}
 	if r.tiles(s, i, left) == 0 {
-		r.exact(i, i+s.rows, left, cols)
+		r.exact(i, i+n, left, cols)
 		return
 	}
-	for q := range s.rows {
+	for q := range n {
 		at := (i+q)*cols + left
-		copy(r.dst[at*r.out:(at+n)*r.out], w.dst[q*c.dstRow:])
+		copy(r.dst[at*r.out:(at+wide)*r.out], w.dst[q*c.dstRow:])
 	}
 }
 

@@ -212,26 +212,30 @@ func TestTierPatterns(t *testing.T) {
 // TestTierOverflow moves one overflow over all elements of a block.
 func TestTierOverflow(t *testing.T) {
 	for _, tier := range assembled() {
-		t.Run(tier.Name, func(t *testing.T) {
-			c := newCase(rand.New(rand.NewPCG(31, 32)), 8, 133, 3, kernel.BF16, full)
-			src := bytes.Clone(c.src)
-			for n := range c.rows * c.cols {
-				copy(c.src, src)
-				c.src[2*n], c.src[2*n+1] = 0x7f, 0x7f // the greatest bf16
-				row, col := n/c.cols, n%c.cols
-				for k := range c.rank {
-					c.a[k*c.cols+col], c.b[row*c.rank+k] = 0x1p62, 0x1p62
-				}
-				c.pack()
-				args := c.args()
-				if bad := tier.AddLowRank(&args); bad != row {
-					t.Fatalf("overflow at (%d,%d): first bad row is %d", row, col, bad)
-				}
-				for k := range c.rank {
-					c.a[k*c.cols+col], c.b[row*c.rank+k] = 0.1, 0.1
-				}
-			}
-		})
+		for _, mask := range []uint32{full, brain} {
+			t.Run(fmt.Sprintf("%s/%x", tier.Name, mask), func(t *testing.T) { moveOverflow(t, tier, mask) })
+		}
+	}
+}
+
+func moveOverflow(t *testing.T, tier *kernel.Tier, mask uint32) {
+	c := newCase(rand.New(rand.NewPCG(31, 32)), 8, 133, 3, kernel.BF16, mask)
+	c.scale = 1
+	a, b, src := slices.Clone(c.a), slices.Clone(c.b), bytes.Clone(c.src)
+	for n := range c.rows * c.cols {
+		copy(c.a, a)
+		copy(c.b, b)
+		copy(c.src, src)
+		c.src[2*n], c.src[2*n+1] = 0x7f, 0x7f // the greatest bf16
+		row, col := n/c.cols, n%c.cols
+		for k := range c.rank {
+			c.a[k*c.cols+col], c.b[row*c.rank+k] = 0x1p60, 0x1p60
+		}
+		c.pack()
+		args := c.args()
+		if bad := tier.AddLowRank(&args); bad != row {
+			t.Fatalf("overflow at (%d,%d): first bad row is %d", row, col, bad)
+		}
 	}
 }
 
@@ -318,5 +322,66 @@ func TestSelect(t *testing.T) {
 		if !slices.Contains(kernel.Names, tier.Name) {
 			t.Errorf("%q is not in Names", tier.Name)
 		}
+	}
+}
+
+// TestTierTies has sums that lie in the middle between two bf16: even and odd, among
+// results small and large.
+func TestTierTies(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			for _, mask := range []uint32{brain, full} {
+				for n := range 64 {
+					c := newCase(rand.New(rand.NewPCG(35, uint64(n))), 7, 70, 2+n%9, kernel.BF16, mask)
+					c.scale = 1
+					clear(c.a)
+					clear(c.b)
+					for i := range c.rows {
+						c.b[i*c.rank] = 0x1p-9
+						if mask == full {
+							c.b[i*c.rank+1] = 1 + 0x1p-20 // another order; times zero
+						}
+					}
+					for j := range c.cols {
+						c.a[j] = float32(j%5-2) * 0x1p1 // half a unit of weights in [1,2), or a whole
+					}
+					weight := uint16(0x3f80 + n)
+					if n%4 == 3 {
+						weight += 0x100 // large: no ties, and no small results
+					}
+					for i := range c.rows * c.cols {
+						binary.LittleEndian.PutUint16(c.src[2*i:], weight^uint16(i%3)<<15)
+					}
+					c.pack()
+					compare(t, tier, c, kernel.Once, 0)
+				}
+			}
+		})
+	}
+}
+
+// TestTierScales has powers of two for scales, which tiers may move into B, and values
+// at the ends of the range, where they may not.
+func TestTierScales(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(37, 38))
+			for n := range 400 {
+				c := newCase(r, 9, 70, 1+n%41, dtypes[n%3], []uint32{full, brain}[n/3%2])
+				c.scale = float32(math.Ldexp(1, []int{0, 1, -1, 3, -100, 100, -149, 127}[r.IntN(8)]))
+				if r.IntN(8) == 0 {
+					c.scale = -c.scale
+				}
+				a, b := math.Ldexp(1, r.IntN(200)-100), math.Ldexp(1, r.IntN(200)-100)
+				for i := range c.a {
+					c.a[i] *= float32(a)
+				}
+				for i := range c.b {
+					c.b[i] *= float32(b)
+				}
+				c.pack()
+				compare(t, tier, c, kernel.Rounding(n%2), 0)
+			}
+		})
 	}
 }

@@ -2,8 +2,8 @@ package main
 
 import "fmt"
 
-// avx512 needs F and BW. Z24 holds the greatest magnitude of a tile's results, Z25 to
-// Z28 are temporary, Z29 holds the scale, Z30 0x7fff, Z31 0xffff0000.
+// avx512 needs F and BW. Z24 to Z28 are temporary; while a tile is finished, Z24 and
+// Z25 collect what its test needs. Z29 holds the scale, Z30 0x8000, Z31 0xffff0000.
 type avx512 struct{}
 
 func (avx512) name() string     { return "avx512" }
@@ -21,12 +21,16 @@ func (avx512) persist(f *function) {
 	f.op("VPBROADCASTD avx512words<>+4(SB), Z31")
 }
 
-func (avx512) begin(f *function) { f.op("VPXORD Z24, Z24, Z24") }
+func (avx512) begin(f *function) {
+	f.scale("Z29")
+	f.op("VPXORD Z24, Z24, Z24")
+	if f.kind.rounds() {
+		f.op("VPTERNLOGD $0xff, Z25, Z25, Z25")
+	}
+}
 
 func (s avx512) finish(f *function, row, group int) {
 	e, o := f.sum(row, 2*group, false), f.sum(row, 2*group+1, false)
-	f.op("VMULPS Z29, %s, %s", e, e)
-	f.op("VMULPS Z29, %s, %s", o, o)
 	switch {
 	case f.kind.brain():
 		s.brain(f, row, group, e, o)
@@ -35,8 +39,11 @@ func (s avx512) finish(f *function, row, group int) {
 		s.half(f, row, group, e, o)
 	default:
 		s.natural(f, e, o)
-		f.op("VADDPS %s, %s, %s", f.source(row, group, 0), e, e)
-		f.op("VADDPS %s, %s, %s", f.source(row, group, 1), o, o)
+		f.op("VADDPS %s, %s, %s", f.weights(row, group, 0), e, e)
+		f.op("VADDPS %s, %s, %s", f.weights(row, group, 1), o, o)
+	}
+	if f.kind.rounds() {
+		return
 	}
 	s.magnitude(f, e)
 	if f.kind.dst == 4 {
@@ -44,33 +51,55 @@ func (s avx512) finish(f *function, row, group int) {
 	}
 }
 
+// brain adds a line of bf16. Rounding adds half a unit in the last place, which is
+// right but where the sum lay in the middle: exact sees to that. Z24 collects the bits
+// of all results, Z25 the least of all halves of words: that of a tie is zero.
 func (s avx512) brain(f *function, row, group int, e, o string) {
-	f.op("VMOVDQU64 %s, Z25", f.source(row, group, 0))
-	f.op("VPSLLD $16, Z25, Z26")
-	f.op("VPANDD Z31, Z25, Z25")
 	if f.kind.twice {
 		s.round(f, e)
 		s.round(f, o)
-		f.op("VPANDD Z31, %s, %s", e, e)
-		f.op("VPANDD Z31, %s, %s", o, o)
 	}
+	f.op("VPSLLD $16, %s, Z26", f.weights(row, group, 0))
+	f.op("VPANDD %s, Z31, Z27", f.weights(row, group, 0))
 	f.op("VADDPS Z26, %s, %s", e, e)
-	f.op("VADDPS Z25, %s, %s", o, o)
+	f.op("VADDPS Z27, %s, %s", o, o)
 	if f.kind.dst == 4 {
 		s.natural(f, e, o)
 		return
 	}
-	s.round(f, e)
-	s.round(f, o)
-	f.op("VPSRLD $16, %s, %s", e, e)
-	f.op("VPTERNLOGD $0xd8, Z31, %s, %s", o, e) // high halves from o
+	f.op("VPADDD Z30, %s, %s", e, e)
+	f.op("VPADDD Z30, %s, %s", o, o)
+	f.op("VPMINUW %s, Z25, Z25", e)
+	f.op("VPMINUW %s, Z25, Z25", o)
+	f.op("VPTERNLOGD $0xfe, %s, %s, Z24", e, o)
 }
 
-// round puts the nearest bf16 into the high halves.
+// round makes r the nearest bf16.
 func (avx512) round(f *function, r string) {
 	f.op("VPTESTMD.BCST avx512words<>+8(SB), %s, K1", r)
-	f.op("VPADDD Z30, %s, %s", r, r)
+	f.op("VPADDD.BCST avx512words<>+24(SB), %s, %s", r, r)
 	f.op("VPADDD.BCST avx512words<>+12(SB), %s, K1, %s", r, r)
+	f.op("VPANDD Z31, %s, %s", r, r)
+}
+
+// exact turns a tie that was rounded to an odd number to the even one below, and finds
+// results that are not finite.
+func (avx512) exact(f *function) {
+	f.op("VPXORD Z24, Z24, Z24")
+	f.each(func(_ int, r string) {
+		f.op("VPTESTNMD.BCST avx512words<>+28(SB), %s, K1", r)
+		f.op("VPANDD.BCST avx512words<>+32(SB), %s, K1, %s", r, r)
+		f.op("VPADDD %s, %s, Z28", r, r)
+		f.op("VPMAXUD Z28, Z24, Z24")
+	})
+	f.op("VPCMPUD.BCST $5, avx512words<>+16(SB), Z24, K1")
+	f.op("KORTESTW K1, K1")
+}
+
+// pack joins the halves of a line of bf16.
+func (avx512) pack(f *function, e, o string) {
+	f.op("VPSRLD $16, %s, %s", e, e)
+	f.op("VPTERNLOGD $0xd8, Z31, %s, %s", o, e) // high halves from o
 }
 
 func (avx512) half(f *function, row, group int, e, o string) {
@@ -80,8 +109,8 @@ func (avx512) half(f *function, row, group int, e, o string) {
 			f.op("VCVTPH2PS Y25, %s", r)
 		}
 	}
-	f.op("VCVTPH2PS %s, Z25", f.source(row, group, 0))
-	f.op("VCVTPH2PS %s, Z26", f.source(row, group, 1))
+	f.op("VCVTPH2PS %s, Z25", f.weights(row, group, 0))
+	f.op("VCVTPH2PS %s, Z26", f.weights(row, group, 1))
 	f.op("VADDPS Z25, %s, %s", e, e)
 	f.op("VADDPS Z26, %s, %s", o, o)
 	if f.kind.dst == 4 {
@@ -112,25 +141,27 @@ func (avx512) magnitude(f *function, r string) {
 	f.op("VPMAXU%s Z28, Z24, Z24", size)
 }
 
+// test finds results that are not finite. Of rounded bf16 it finds those from 2 on,
+// and halves that are zero, and leaves the rest to exact.
 func (avx512) test(f *function) {
 	switch {
+	case f.kind.rounds():
+		f.op("VPTESTMD.BCST avx512words<>+36(SB), Z24, K1")
+		f.op("VPTESTNMW Z25, Z25, K2")
+		f.op("KORTESTD K1, K2")
 	case f.kind.dst == 4:
 		f.op("VPCMPUD.BCST $5, avx512words<>+16(SB), Z24, K1")
 		f.op("KORTESTW K1, K1")
-	case f.kind.brain():
+	default:
 		f.op("VPBROADCASTD avx512words<>+20(SB), Z25")
 		f.op("VPCMPUW $5, Z25, Z24, K1")
 		f.op("KORTESTD K1, K1")
-	default:
-		f.op("VPBROADCASTD avx512words<>+24(SB), Z25")
-		f.op("VPCMPUW $5, Z25, Z24, K1")
-		f.op("KORTESTD K1, K1")
 	}
-	f.op("JNZ special")
 }
 
 func (avx512) data(e *emitter) {
-	e.words("avx512words", 0x7fff, 0xffff0000, 0x10000, 1, 0xff000000, 0xff00ff00, 0xf800f800)
+	e.words("avx512words", 0x8000, 0xffff0000, 0x10000, 1, 0xff000000, 0xf800f800,
+		0x7fff, 0xffff, 0xfffeffff, 0x40000000)
 	var low, high []uint32
 	for i := range uint32(8) {
 		low = append(low, i, i+16)

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // avx512bf16 has the pairwise order by VDPBF16PS, which adds the products of two bf16
 // pairs one after the other: that of the high halves, then that of the low ones. A pair
@@ -9,81 +12,346 @@ import "fmt"
 type avx512bf16 struct{ avx512 }
 
 func (avx512bf16) name() string    { return "avx512bf16" }
-func (avx512bf16) shapes() []shape { return []shape{{"Quad", 6, 1}} }
+func (avx512bf16) shapes() []shape { return []shape{{"Quad", 4, 1}} }
 
-func (avx512bf16) data(e *emitter) { avx512{}.data(e) }
+func (avx512bf16) data(e *emitter) {
+	avx512{}.data(e)
+	// The 64-bit words to take of a register for pairs: the first of every two.
+	e.words("avx512bf16firsts", 0, 0, 2, 0, 4, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+}
 
-// quads computes the sums of a tile, four k at a time. B holds two pairs for them: of
-// the even k and of the odd ones.
-func (f *function) quads() {
-	f.op("SHRQ $1, R10")
-	f.label("tile")
-	f.op("MOVQ R15, AX")
-	f.op("MOVQ %d(DI), R8", callB)
-	f.op("LEAQ (R10)(R10*2), R9")
-	f.op("ADDQ R8, R9")
-	f.op("MOVQ %d(DI), R14", callRank)
-	f.label("run")
-	f.zero()
-	f.op("MOVQ %d(DI), CX", callRun)
-	f.op("CMPQ R14, CX")
-	f.op("CMOVQLT R14, CX")
-	f.op("SUBQ CX, R14")
+// pairBytes is what four k of a panel take as pairs: for each parity of k the even
+// columns, then the odd ones.
+const pairBytes = 256
+
+// routines prints what pairs up the factors.
+func (s avx512bf16) routines(e, decl *emitter) {
+	left := &function{emitter: e, set: s}
+	left.begin("avx512bf16PairLeft", decl)
+	left.pairLeft()
+	right := &function{emitter: e, set: s}
+	right.begin("avx512bf16PairRight", decl)
+	right.pairRight()
+}
+
+// begin begins a function without a result.
+func (f *function) begin(name string, decl *emitter) {
+	fmt.Fprintf(decl, "\n//go:noescape\nfunc %s(c *call)\n", name)
+	fmt.Fprintf(f, "// func %s(c *call)\nTEXT ·%s(SB), NOSPLIT, $0-8\n", name, name)
+	f.op("MOVQ c+0(FP), DI")
+	f.op("MOVQ %d(DI), AX", callA)
+	f.op("MOVQ %d(DI), DX", callDst)
+	f.op("MOVQ %d(DI), R13", callCount)
+}
+
+// pairLeft prints what pairs up rows of the left factor, times the scale, 16 k at a
+// time. Of an incomplete quad the missing values are zeros.
+func (f *function) pairLeft() {
+	f.op("VBROADCASTSS %d(DI), Z29", callScale)
+	f.op("VMOVDQU64 avx512bf16firsts<>(SB), Z30")
+	f.label("row")
+	f.op("MOVQ %d(DI), CX", callRank)
+	f.op("SUBQ $16, CX")
+	f.op("JLT rest")
 	f.label("loop")
-	for _, odd := range []bool{false, true} {
-		f.quad(odd)
-	}
-	f.op("ADDQ $%d, AX", 4*panelBytes)
-	f.op("ADDQ $8, R8")
-	f.op("ADDQ $8, R9")
+	f.op("VMULPS (AX), Z29, Z0")
+	f.pairValues()
+	f.op("VMOVDQU Y1, (DX)")
+	f.op("ADDQ $64, AX")
+	f.op("ADDQ $32, DX")
+	f.op("SUBQ $16, CX")
+	f.op("JGE loop")
+	f.label("rest")
+	f.op("ADDQ $16, CX")
+	f.op("JZ next")
+	f.mask("CX", "K1")
+	f.op("VMOVUPS.Z (AX), K1, Z0")
+	f.op("VMULPS Z0, Z29, Z0")
+	f.pairValues()
+	f.op("LEAQ (AX)(CX*4), AX")
+	f.op("ADDQ $3, CX")
+	f.op("SHRQ $2, CX")
+	f.op("LEAQ (DX)(CX*8), R8")
+	f.mask("CX", "K1")
+	f.op("VMOVDQU64 Z1, K1, (DX)")
+	f.op("MOVQ R8, DX")
+	f.label("next")
+	f.op("DECQ R13")
+	f.op("JNZ row")
+	f.op("VZEROUPPER")
+	f.op("RET")
+	f.WriteString("\n")
+}
+
+// pairValues makes pairs of the values in Z0: Y1 holds them.
+func (f *function) pairValues() {
+	f.op("VPSRLD $16, Z0, Z1")
+	f.op("VPSHUFD $0xee, Z1, Z1")
+	f.op("VPORD Z0, Z1, Z1")
+	f.op("VPERMQ Z1, Z30, Z1")
+}
+
+// mask sets as many bits of k as the register n says, and changes BX.
+func (f *function) mask(n, k string) {
+	f.op("MOVQ $-1, BX")
+	f.op("SHLQ %s, BX", n)
+	f.op("NOTQ BX")
+	f.op("KMOVQ BX, %s", k)
+}
+
+// pairRight prints what pairs up panels of the right factor. Of up to three k at the
+// end it takes the missing ones for zeros.
+func (f *function) pairRight() {
+	f.label("panel")
+	f.op("MOVQ %d(DI), CX", callRank)
 	f.op("SUBQ $4, CX")
-	f.op("JGT loop")
-	f.park()
+	f.op("JLT rest")
+	f.label("loop")
+	f.pairs(4)
+	f.op("SUBQ $4, CX")
+	f.op("JGE loop")
+	f.label("rest")
+	for missing := 3; missing > 0; missing-- {
+		f.op("CMPQ CX, $%d", -missing)
+		f.op("JEQ rest%d", 4-missing)
+	}
+	f.label("next")
+	f.op("DECQ R13")
+	f.op("JNZ panel")
+	f.op("VZEROUPPER")
+	f.op("RET")
+	for n := 1; n < 4; n++ {
+		f.label(fmt.Sprintf("rest%d", n))
+		f.pairs(n)
+		f.op("JMP next")
+	}
+	f.WriteString("\n")
+}
+
+// pairs makes pairs of n k.
+func (f *function) pairs(n int) {
+	for parity := range 2 {
+		for v := range 2 {
+			from := func(k int) string { return fmt.Sprintf("%d(AX)", k*panelBytes+v*64) }
+			switch {
+			case parity+2 < n:
+				f.op("VPSRLD $16, %s, Z0", from(parity+2))
+				f.op("VPORD %s, Z0, Z0", from(parity))
+			case parity < n:
+				f.op("VMOVDQU64 %s, Z0", from(parity))
+			default:
+				f.op("VPXORD Z0, Z0, Z0")
+			}
+			f.op("VMOVDQU64 Z0, %d(DX)", parity*pairBytes/2+v*64)
+		}
+	}
+	f.op("ADDQ $%d, AX", n*panelBytes)
+	f.op("ADDQ $%d, DX", pairBytes)
+}
+
+// Registers:
+//
+//	DI  the call           R15 A of the tile      BX  rows of the tile left
+//	R9  Src of the rows    R11 bytes of a row
+//	R14 Dst of the rows    R12 bytes of a row
+//	R8  B of the rows      R10 bytes of a row
+//
+// and while sums are computed:
+//
+//	AX  A of this quad     DX  B of this quad, row 0    R13 row 2
+//	SI  k left of a run    CX  k left behind it
+//
+// Z16 to Z23 hold the sums of the runs before.
+
+// whole prints a function that goes through the rows of a tile four by four: few enough
+// instructions for the processor to finish some while it multiplies for the next.
+func (s avx512bf16) whole(f *function, name string) {
+	fmt.Fprintf(f, "// func %s(c *call) int\nTEXT ·%s(SB), NOSPLIT, $0-16\n", name, name)
+	f.op("MOVQ c+0(FP), DI")
+	f.op("MOVQ %d(DI), R11", callSrcRow)
+	f.op("MOVQ %d(DI), R12", callDstRow)
+	f.op("MOVQ %d(DI), R15", callA)
+	f.op("MOVQ %d(DI), R10", callRank)
+	f.op("SHLQ $1, R10")
+	f.op("MOVQ %d(DI), AX", callCount)
+	f.op("MOVQ AX, %d(DI)", callLeft)
+	s.persist(f)
+	f.label("tile")
+	f.op("MOVQ %d(DI), R9", callSrc)
+	f.op("MOVQ %d(DI), R14", callDst)
+	f.op("MOVQ %d(DI), R8", callB)
+	f.op("MOVQ %d(DI), BX", callRows)
+	many := f.shape.rows
+	f.op("SUBQ $%d, BX", many)
+	f.op("JLT some")
+	f.label("rows")
+	s.rows(f)
+	f.op("LEAQ (R8)(R10*%d), R8", many)
+	f.op("LEAQ (R9)(R11*%d), R9", many)
+	f.op("LEAQ (R14)(R12*%d), R14", many)
+	f.op("SUBQ $%d, BX", many)
+	f.op("JGE rows")
+	f.label("some")
+	f.op("ADDQ $%d, BX", many)
+	f.op("JZ next")
+	f.label("one")
+	f.shape.rows, f.suffix = 1, "One"
+	s.rows(f)
+	f.op("ADDQ R10, R8")
+	f.op("ADDQ R11, R9")
+	f.op("ADDQ R12, R14")
+	f.op("DECQ BX")
+	f.op("JNZ one")
+	f.label("next")
+	cols := f.shape.vectors() * s.lanes()
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.src, callSrc)
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.dst, callDst)
+	f.op("ADDQ %d(DI), R15", callNext)
+	f.op("DECQ %d(DI)", callLeft)
+	f.op("JNZ tile")
+	f.op("JMP return")
+	f.label("special")
+	f.op("ADDQ $%d, BX", many)
+	f.label("specialOne")
+	f.op("MOVQ BX, %d(DI)", callRows)
+	f.label("return")
+	f.op("VZEROUPPER")
+	f.op("MOVQ %d(DI), AX", callCount)
+	f.op("SUBQ %d(DI), AX", callLeft)
+	f.op("MOVQ AX, ret+%d(FP)", resultBytes)
+	f.op("RET")
+	f.WriteString("\n")
+}
+
+// rows computes and finishes the rows at hand.
+func (s avx512bf16) rows(f *function) {
+	f.op("MOVQ R15, AX")
+	f.op("MOVQ R8, DX")
+	if f.shape.rows > 2 {
+		f.op("LEAQ (R8)(R10*2), R13")
+	}
+	f.op("MOVQ %d(DI), CX", callRank)
+	f.run("loop")
+	f.op("JZ %s", f.at("finish"))
+	f.each(func(i int, r string) { f.op("VMOVAPS %s, Z%d", r, 16+i) })
+	f.label(f.at("run"))
+	f.run("again")
+	f.each(func(i int, r string) { f.op("VADDPS %s, Z%d, %s", r, 16+i, r) })
+	f.each(func(i int, r string) { f.op("VMOVAPS %s, Z%d", r, 16+i) })
+	f.op("TESTQ CX, CX")
+	f.op("JNZ %s", f.at("run"))
+	f.label(f.at("finish"))
+	f.source, f.result = pointer("R9", "AX", "R11"), pointer("R14", "CX", "R12")
+	if f.shape.rows > 2 {
+		f.op("LEAQ (R9)(R11*2), AX")
+		f.op("LEAQ (R14)(R12*2), CX")
+		f.op("LEAQ (R9)(R11*4), SI")
+		f.op("LEAQ (SI)(R11*2), DX")
+		f.prefetch(pointer("SI", "DX", "R11"))
+	}
+	f.finish(s)
+}
+
+// pointer addresses rows from two registers: of row 0 and row 2.
+func pointer(first, third, stride string) func(row int) string {
+	return func(row int) string {
+		base := first
+		if row >= 2 {
+			base, row = third, row-2
+		}
+		return address(base, "", stride, row)
+	}
+}
+
+// run computes the sums of a run, and leaves the flag Z when it is the last.
+func (f *function) run(loop string) {
+	f.zero()
+	f.op("MOVQ %d(DI), SI", callRun)
+	f.op("CMPQ CX, SI")
+	f.op("CMOVQLT CX, SI")
+	f.op("SUBQ SI, CX")
+	f.label(f.at(loop))
+	f.quad(false)
+	f.quad(true)
+	f.op("ADDQ $%d, AX", pairBytes)
+	f.op("ADDQ $8, DX")
+	if f.shape.rows > 2 {
+		f.op("ADDQ $8, R13")
+	}
+	f.op("SUBQ $4, SI")
+	f.op("JGT %s", f.at(loop))
+	f.join()
+	f.op("TESTQ CX, CX")
 }
 
 // quad adds the products of two k of a parity.
 func (f *function) quad(odd bool) {
-	first, k, pair := f.temporaries(), 0, 0
+	right, left := 0, 0
 	if odd {
-		first, k, pair = first+2, 1, 4
+		right, left = pairBytes/2, 4
 	}
 	for v := range f.shape.vectors() {
-		r := f.set.reg(first + v)
-		f.op("VPSRLD $16, %d(AX), %s", (k+2)*panelBytes+v*64, r)
-		f.op("VPORD %d(AX), %s, %s", k*panelBytes+v*64, r, r)
+		f.op("VMOVDQU64 %d(AX), Z%d", right+v*64, 24+v)
 	}
+	const dx, r10, r13 = 2, 10, 13
 	for row := range f.shape.rows {
-		f.op("VPBROADCASTD %d%s, Z28", pair, address("R8", "R9", "R10", row))
+		m := memory{base: dx, index: r10, scale: row % 2, disp: left}
+		if row >= 2 {
+			m.base = r13
+		}
 		for v := range f.shape.vectors() {
 			sum := row*f.shape.vectors() + v
 			if odd {
 				sum += f.shape.sums()
 			}
-			f.op("%s // VDPBF16PS Z%d, Z28, Z%d", bytesOf(vdpbf16ps(sum, 28, first+v)), first+v, sum)
+			f.op("%s // VDPBF16PS %v, Z%d, Z%d", bytesOf(vdpbf16ps(sum, 24+v, m)), m, 24+v, sum)
 		}
 	}
 }
 
-// vdpbf16ps encodes VDPBF16PS zmm: sum += x·y for pairs.
-func vdpbf16ps(sum, x, y int) [6]byte {
-	not := func(n, bit, to int) byte { return byte(^n>>bit&1) << to }
-	return [6]byte{
-		0x62,
-		not(sum, 3, 7) | not(y, 4, 6) | not(y, 3, 5) | not(sum, 4, 4) | 2,
-		byte(^x&15)<<3 | 4 | 2,
-		0x40 | not(x, 4, 3),
-		0x52,
-		0xc0 | byte(sum&7)<<3 | byte(y&7),
-	}
+// memory is an operand that is broadcast: 32 bits at base + index·scale + disp.
+type memory struct {
+	base, index, scale int // registers by number; scale is 0 or 1
+	disp               int // a small multiple of 4
 }
 
-func bytesOf(b [6]byte) string {
-	s := ""
-	for i, x := range b {
-		if i > 0 {
-			s += "; "
-		}
-		s += fmt.Sprintf("BYTE $%#02x", x)
+func (m memory) String() string {
+	names := []string{"AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
+	s := fmt.Sprintf("%d(%s)", m.disp, names[m.base])
+	if m.scale == 1 {
+		s += fmt.Sprintf("(%s*1)", names[m.index])
 	}
 	return s
+}
+
+// vdpbf16ps encodes VDPBF16PS zmm with a broadcast operand: sum += x·m for pairs.
+func vdpbf16ps(sum, x int, m memory) []byte {
+	not := func(n, bit, to int) byte { return byte(^n>>bit&1) << to }
+	const none = 4
+	if m.scale == 0 {
+		m.index = none
+	}
+	code := []byte{
+		0x62,
+		not(sum, 3, 7) | not(m.index, 3, 6) | not(m.base, 3, 5) | not(sum, 4, 4) | 2,
+		byte(^x&15)<<3 | 4 | 2,
+		0x50 | not(x, 4, 3),
+		0x52,
+	}
+	const disp8 = 0x40
+	reg, base := byte(sum&7)<<3, byte(m.base&7)
+	if m.index == none && base != none {
+		code = append(code, disp8|reg|base)
+	} else {
+		code = append(code, disp8|reg|4, byte(m.index&7)<<3|base)
+	}
+	return append(code, byte(m.disp/4))
+}
+
+func bytesOf(code []byte) string {
+	var words []string
+	for _, x := range code {
+		words = append(words, fmt.Sprintf("BYTE $%#02x", x))
+	}
+	return strings.Join(words, "; ")
 }

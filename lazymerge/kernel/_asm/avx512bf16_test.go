@@ -1,23 +1,27 @@
 package main
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+)
 
-// TestEncoding holds encodings against those of the GNU assembler.
+// TestEncoding holds encodings against those of the GNU assembler, which leaves out a
+// displacement of zero.
 func TestEncoding(t *testing.T) {
+	const ax, cx, dx, r10, r13 = 0, 1, 2, 10, 13
 	for _, c := range []struct {
-		sum, x, y int
-		want      [6]byte
+		sum, x int
+		m      memory
+		want   []byte
 	}{
-		{0, 28, 24, [6]byte{0x62, 0x92, 0x1e, 0x40, 0x52, 0xc0}},
-		{23, 28, 27, [6]byte{0x62, 0x82, 0x1e, 0x40, 0x52, 0xfb}},
-		{15, 3, 8, [6]byte{0x62, 0x52, 0x66, 0x48, 0x52, 0xf8}},
-		{8, 15, 16, [6]byte{0x62, 0x32, 0x06, 0x48, 0x52, 0xc0}},
-		{31, 31, 31, [6]byte{0x62, 0x02, 0x06, 0x40, 0x52, 0xff}},
-		{0, 0, 0, [6]byte{0x62, 0xf2, 0x7e, 0x48, 0x52, 0xc0}},
-		{16, 16, 7, [6]byte{0x62, 0xe2, 0x7e, 0x40, 0x52, 0xc7}},
+		{0, 24, memory{base: dx}, []byte{0x62, 0xf2, 0x3e, 0x50, 0x52, 0x42, 0x00}},
+		{9, 25, memory{dx, r10, 1, 4}, []byte{0x62, 0x32, 0x36, 0x50, 0x52, 0x4c, 0x12, 0x01}},
+		{22, 27, memory{base: r13, disp: 4}, []byte{0x62, 0xc2, 0x26, 0x50, 0x52, 0x75, 0x01}},
+		{31, 7, memory{r13, r10, 1, 8}, []byte{0x62, 0x02, 0x46, 0x58, 0x52, 0x7c, 0x15, 0x02}},
+		{16, 15, memory{ax, cx, 1, 12}, []byte{0x62, 0xe2, 0x06, 0x58, 0x52, 0x44, 0x08, 0x03}},
 	} {
-		if got := vdpbf16ps(c.sum, c.x, c.y); got != c.want {
-			t.Errorf("vdpbf16ps(%d, %d, %d) = %x, want %x", c.sum, c.x, c.y, got, c.want)
+		if got := vdpbf16ps(c.sum, c.x, c.m); !bytes.Equal(got, c.want) {
+			t.Errorf("vdpbf16ps(%d, %d, %v) = %x, want %x", c.sum, c.x, c.m, got, c.want)
 		}
 	}
 }

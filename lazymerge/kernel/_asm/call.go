@@ -15,8 +15,11 @@ const (
 	callRun    = 64
 	callNext   = 72
 	callAfter  = 80
-	callScale  = 88
-	callPark   = 92
+	callSigned = 88
+	callRows   = 96
+	callLeft   = 104
+	callScale  = 112
+	callPark   = 116
 )
 
 var offsets = []struct {
@@ -27,7 +30,7 @@ var offsets = []struct {
 	{"rank", callRank}, {"count", callCount},
 	{"dstRow", callDstRow}, {"srcRow", callSrcRow},
 	{"run", callRun}, {"next", callNext}, {"after", callAfter},
-	{"scale", callScale}, {"park", callPark},
+	{"signed", callSigned}, {"rows", callRows}, {"left", callLeft}, {"scale", callScale}, {"park", callPark},
 }
 
 // printOffsets prints what a test of package kernel compares.

@@ -48,16 +48,6 @@ func (s shape) field() string {
 // pair tells whether even and odd k have sums of their own.
 func (s shape) pair() bool { return s.order != "Chain" }
 
-func (s shape) quad() bool { return s.order == "Quad" }
-
-// logBytes is the logarithm of the bytes of B a k takes.
-func (s shape) logBytes() int {
-	if s.quad() {
-		return 1
-	}
-	return 2
-}
-
 // kind says what Src and Dst hold and how often sums are rounded.
 type kind struct {
 	name     string
@@ -77,7 +67,11 @@ var kinds = []kind{
 }
 
 func (k kind) brain() bool { return strings.HasPrefix(k.name, "BF16") }
-func (k kind) half() bool  { return strings.HasPrefix(k.name, "F16") }
+
+// rounds tells whether results are rounded to bf16.
+func (k kind) rounds() bool { return k.brain() && k.dst == 2 }
+
+func (k kind) half() bool { return strings.HasPrefix(k.name, "F16") }
 
 // emitter collects text.
 type emitter struct{ bytes.Buffer }
@@ -94,7 +88,13 @@ type function struct {
 	set   set
 	shape shape
 	kind  kind
+
+	source, result func(row int) string // addresses of rows of Src and Dst
+	suffix         string               // of labels
 }
+
+// at is the name of a label.
+func (f *function) at(label string) string { return label + f.suffix }
 
 // sum is the accumulator of a row's vector; with odd, that of the odd k.
 func (f *function) sum(row, vector int, odd bool) string {
@@ -124,6 +124,9 @@ func generate(s set) (asm, stubs []byte) {
 			fmt.Fprintf(table, "%s,\n", name)
 		}
 		table.WriteString("}},\n")
+	}
+	if r, ok := s.(interface{ routines(text, decl *emitter) }); ok {
+		r.routines(text, decl)
 	}
 	fmt.Fprintf(decl, "\nvar %sShapes = shapes{\n%s}\n", s.name(), table)
 	return text.Bytes(), pretty(decl.Bytes())

@@ -29,8 +29,13 @@ type x86 interface {
 	begin(f *function)
 	// finish turns the sums of a row and group of columns into results.
 	finish(f *function, row, group int)
-	// test jumps to special when a result is not finite.
+	// test leaves the flag Z when all results are finite and, of bf16, need no more.
 	test(f *function)
+	// exact rounds bf16 where test has found something, and then tests for results
+	// that are not finite in the same way.
+	exact(f *function)
+	// pack makes one register of the bf16 in the high halves of two.
+	pack(f *function, e, o string)
 }
 
 func (s avx512) whole(f *function, name string) { f.whole(s, name) }
@@ -38,6 +43,8 @@ func (s avx2) whole(f *function, name string)   { f.whole(s, name) }
 
 // whole prints a function.
 func (f *function) whole(s x86, name string) {
+	f.source = func(row int) string { return address("SI", "R8", "R11", row) }
+	f.result = func(row int) string { return address("DX", "R9", "R12", row) }
 	fmt.Fprintf(f, "// func %s(c *call) int\nTEXT ·%s(SB), NOSPLIT, $0-16\n", name, name)
 	f.op("MOVQ c+0(FP), DI")
 	f.op("MOVQ %d(DI), SI", callSrc)
@@ -50,28 +57,19 @@ func (f *function) whole(s x86, name string) {
 	f.op("LEAQ (BX*4), R10")
 	f.op("SHLQ $7, BX")
 	s.persist(f)
-	if f.shape.quad() {
-		f.quads()
-	} else {
-		f.label("tile")
-		f.sums()
-	}
+	f.label("tile")
+	f.sums()
 	f.label("finish")
-	s.begin(f)
 	if f.shape.rows > 3 {
 		f.op("LEAQ (R11)(R11*2), R8")
 		f.op("ADDQ SI, R8")
 		f.op("LEAQ (R12)(R12*2), R9")
 		f.op("ADDQ DX, R9")
-	}
-	for row := range f.shape.rows {
-		for group := range f.shape.groups {
-			s.finish(f, row, group)
+		if f.set.lanes() == 16 { // with half the speed of AVX-512 it only costs
+			f.ahead()
 		}
 	}
-
-	s.test(f)
-	f.store()
+	f.finish(s)
 	f.next()
 	f.label("special")
 	f.op("VZEROUPPER")
@@ -80,6 +78,47 @@ func (f *function) whole(s x86, name string) {
 	f.op("MOVQ AX, ret+%d(FP)", resultBytes)
 	f.op("RET")
 	f.WriteString("\n")
+}
+
+// ahead fetches the same columns of the next rows. Six rows are a tile.
+func (f *function) ahead() {
+	f.op("LEAQ (R11)(R11*2), CX")
+	f.op("LEAQ (R8)(CX*1), AX")
+	f.op("ADDQ AX, CX")
+	f.prefetch(func(row int) string { return address("AX", "CX", "R11", row) })
+}
+
+// prefetch brings rows of Src from memory to the second-level cache: few processors
+// see by themselves what is read a tile's rows at a time.
+func (f *function) prefetch(row func(int) string) {
+	const line = 64
+	for i := range f.shape.rows {
+		for at := 0; at < f.shape.vectors()*f.set.lanes()*f.kind.src; at += line {
+			f.op("PREFETCHT1 %d%s", at, row(i))
+		}
+	}
+}
+
+// finish turns sums into results and stores them.
+func (f *function) finish(s x86) {
+	s.begin(f)
+	for row := range f.shape.rows {
+		for group := range f.shape.groups {
+			s.finish(f, row, group)
+		}
+	}
+	s.test(f)
+	if !f.kind.rounds() {
+		f.op("JNZ %s", f.at("special"))
+		f.store()
+		return
+	}
+	f.op("JZ %s", f.at("finished"))
+	s.exact(f)
+	f.op("JNZ %s", f.at("special"))
+	f.label(f.at("finished"))
+	f.packs(s)
+	f.store()
 }
 
 // sums computes the sums of a tile.
@@ -176,13 +215,11 @@ func (f *function) advance(k int) {
 func (f *function) park() {
 	bytes := 4 * f.set.lanes()
 	if f.shape.pair() {
-		f.each(func(i int, r string) {
-			f.op("VADDPS %s, %s, %s", f.set.reg(f.shape.sums()+i), r, r)
-		})
+		f.join()
 	}
 	f.op("MOVQ R8, CX")
 	f.op("SUBQ %d(DI), CX", callB)
-	f.op("SHRQ $%d, CX", f.shape.logBytes())
+	f.op("SHRQ $2, CX")
 	f.op("CMPQ CX, %d(DI)", callRun)
 	f.op("JLE first")
 	f.each(func(i int, r string) { f.op("VADDPS %d(DI), %s, %s", callPark+i*bytes, r, r) })
@@ -191,6 +228,8 @@ func (f *function) park() {
 	}
 	f.label("first")
 	if f.shape.pair() {
+		f.op("CMPQ %d(DI), $0", callSigned)
+		f.op("JEQ parked")
 		zero := f.set.reg(f.temporaries())
 		if zero[0] == 'Z' {
 			f.op("VPXORD %s, %s, %s", zero, zero, zero)
@@ -198,17 +237,41 @@ func (f *function) park() {
 			f.op("VPXOR %s, %s, %s", zero, zero, zero)
 		}
 		f.each(func(_ int, r string) { f.op("VADDPS %s, %s, %s", zero, r, r) })
-		f.label("parked")
 	}
+	f.label("parked")
 	f.op("TESTQ R14, R14")
 	f.op("JZ finish")
 	f.each(func(i int, r string) { f.op("VMOVUPS %s, %d(DI)", r, callPark+i*bytes) })
 	f.op("JMP run")
 }
 
+// join adds the sums of the odd k to those of the even ones.
+func (f *function) join() {
+	f.each(func(i int, r string) {
+		f.op("VADDPS %s, %s, %s", f.set.reg(f.shape.sums()+i), r, r)
+	})
+}
+
 func (f *function) each(do func(i int, r string)) {
 	for i := range f.shape.sums() {
 		do(i, f.set.reg(i))
+	}
+}
+
+// scale multiplies the sums, unless by one.
+func (f *function) scale(by string) {
+	f.op("CMPL %d(DI), $0x3f800000", callScale)
+	f.op("JEQ %s", f.at("scaled"))
+	f.each(func(_ int, r string) { f.op("VMULPS %s, %s, %s", by, r, r) })
+	f.label(f.at("scaled"))
+}
+
+// packs joins the halves of all groups.
+func (f *function) packs(s x86) {
+	for row := range f.shape.rows {
+		for group := range f.shape.groups {
+			s.pack(f, f.sum(row, 2*group, false), f.sum(row, 2*group+1, false))
+		}
 	}
 }
 
@@ -225,7 +288,7 @@ func (f *function) store() {
 				}
 				at = v / 2 * bytes
 			}
-			f.op("VMOVUPS %s, %d%s", f.sum(row, v, false), at, address("DX", "R9", "R12", row))
+			f.op("VMOVUPS %s, %d%s", f.sum(row, v, false), at, f.result(row))
 		}
 	}
 }
@@ -255,8 +318,8 @@ func address(base, third, stride string, row int) string {
 	return fmt.Sprintf("(%s)(%s*%d)", base, stride, row)
 }
 
-// source is the address of Src in a row and group, of which a register holds part.
-func (f *function) source(row, group, part int) string {
+// weights is the address of Src in a row and group, of which a register holds part.
+func (f *function) weights(row, group, part int) string {
 	at := (2*group*f.set.lanes() + part*f.set.lanes()) * f.kind.src
-	return fmt.Sprintf("%d%s", at, address("SI", "R8", "R11", row))
+	return fmt.Sprintf("%d%s", at, f.source(row))
 }
