@@ -21,11 +21,14 @@ func adapterOf(t testing.TB, kind, fields string, items ...item) string {
 	return dir
 }
 
-// The tensors of one module m, by type: a whole adapter.
-var moduleOf = map[string]struct {
+// sample is an adapter for one module m: config fields and tensors.
+type sample struct {
 	fields string
 	items  []item
-}{
+}
+
+// moduleOf is a whole adapter of each type. The test file of a type may add its own.
+var moduleOf = map[string]sample{
 	"ADALORA":   {`"init_r": 2`, []item{it("base_model.model.m.lora_A", 2, 3), it("base_model.model.m.lora_B", 4, 2), it("base_model.model.m.lora_E", 2, 1)}},
 	"BEFT":      {"", []item{it("base_model.model.m.beft_bias", 1, 4)}},
 	"BONE":      {`"r": 2`, []item{it("base_model.model.m.bone_block", 2, 4)}},
