@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"lorafs/lazymerge/transform"
@@ -28,7 +30,7 @@ func ours(err error) bool {
 	return false
 }
 
-// FuzzReadConfig: what is accepted is JSON of type LORA with values in their ranges,
+// FuzzReadConfig: what is accepted is JSON of a known type with values in their ranges,
 // and reads the same again after its keys were decoded and encoded.
 func FuzzReadConfig(f *testing.F) {
 	for _, dir := range savedAdapters(f) {
@@ -48,16 +50,21 @@ func FuzzReadConfig(f *testing.F) {
 			}
 			return
 		}
-		if c.PeftType != "LORA" || c.LoRA.R <= 0 || math.IsNaN(c.LoRA.Alpha) || math.IsInf(c.LoRA.Alpha, 0) {
+		if !slices.Contains(Types(), c.PeftType) {
 			t.Errorf("%+v", c)
 		}
-		for _, p := range c.LoRA.RankPattern {
-			if p.Rank <= 0 {
-				t.Errorf("rank %d", p.Rank)
+		if s, ok := c.own.(*loraSettings); ok {
+			if s.Rank.Value <= 0 || math.IsNaN(s.Alpha.Value) || math.IsInf(s.Alpha.Value, 0) {
+				t.Errorf("%+v", s)
+			}
+			for _, p := range s.Rank.Patterns {
+				if p.Value <= 0 {
+					t.Errorf("rank %d", p.Value)
+				}
 			}
 		}
 		var generic map[string]any
-		if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), &generic); err != nil || generic["peft_type"] != "LORA" {
+		if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")), &generic); err != nil || generic["peft_type"] != c.PeftType {
 			t.Errorf("accepted %q: %v", text, err)
 		}
 	})
@@ -77,6 +84,13 @@ func FuzzOpen(f *testing.F) {
 		}
 		f.Add(config, data)
 	}
+	for kind, m := range moduleOf {
+		fields := m.fields
+		if fields != "" {
+			fields = "," + fields
+		}
+		f.Add([]byte(`{"peft_type":"`+kind+`"`+fields+`}`), weights(f, m.items))
+	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, config, data []byte) {
 		put(t, dir, configName, config)
@@ -90,6 +104,9 @@ func FuzzOpen(f *testing.F) {
 		}
 		defer r.Close()
 		checkRecipe(t, r, tensorNames(t, filepath.Join(dir, weightsName)))
+		for _, e := range r.Edits {
+			applyAnywhere(t, e.Transform)
+		}
 	})
 }
 
@@ -111,10 +128,10 @@ func checkRecipe(t *testing.T, r *transform.Recipe, names []string) {
 		}
 	}
 	for _, name := range names {
-		if used[name] > 1 {
+		if used[name] > 1 && !everyModules(r.Type, name) && !strings.Contains(name, "ia3_l") {
 			t.Errorf("%q is in %d edits", name, used[name])
 		}
-		if used[name] == 0 && !repeated(name, names) {
+		if used[name] == 0 && !repeated(r.Type, name, names) {
 			t.Errorf("%q is in no edit", name)
 		}
 	}
@@ -122,8 +139,9 @@ func checkRecipe(t *testing.T, r *transform.Recipe, names []string) {
 
 // repeated tells whether a tensor may be left out: another has its meaning, or PEFT's
 // merge does not read it.
-func repeated(name string, names []string) bool {
-	k, ok := parseKey(name)
+func repeated(kind, name string, names []string) bool {
+	m, _ := findType(kind)
+	k, ok := m.parseKey(name)
 	if !ok {
 		return false
 	}
@@ -131,10 +149,57 @@ func repeated(name string, names []string) bool {
 		return true
 	}
 	for _, other := range names {
-		o, ok := parseKey(other)
-		if ok && other != name && o.role == k.role && o.module == k.module && o.param == k.param && o.base == k.base {
+		o, ok := m.parseKey(other)
+		if ok && other != name && o.role == k.role && o.module == k.module && o.param == k.param && o.base == k.base && o.shared == k.shared {
 			return true
 		}
 	}
 	return false
+}
+
+// everyModules tells whether a tensor is one that modules share.
+func everyModules(kind, name string) bool {
+	m, _ := findType(kind)
+	k, ok := m.parseKey(name)
+	return ok && k.shared
+}
+
+// applyAnywhere binds a transform to parameters of all sorts: where it fits, it merges
+// all rows.
+func applyAnywhere(t *testing.T, x transform.Transform) {
+	t.Helper()
+	x.Describe()
+	for _, shape := range [][]int64{{}, {4}, {3}, {4, 3}, {3, 4}, {4, 4}, {8, 6}, {4, 3, 2}, {5, 2, 3, 1}} {
+		for _, d := range []safetensors.DType{safetensors.BF16, safetensors.F32, safetensors.I32} {
+			p := transform.Param{Info: safetensors.Info{Name: "w", DType: d, Shape: shape}, Conv1D: d == safetensors.F32, AllowNonFinite: true}
+			b, err := x.Bind(p, transform.PEFT)
+			if err != nil {
+				continue
+			}
+			packed := make([]byte, b.PackSize())
+			if err := b.Pack(t.Context(), packed); err != nil {
+				t.Error(err)
+			}
+			n, err := p.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := int64(1)
+			if len(shape) > 0 {
+				rows = shape[0]
+			}
+			if r, ok := x.(transform.Replace); ok {
+				if rows = 1; len(r.Value.Shape) > 0 {
+					rows = r.Value.Shape[0]
+				}
+				if n, err = r.Value.Elements(); err != nil || n > 1<<16 {
+					continue
+				}
+				n *= 8
+			}
+			if err := b.Rows(t.Context(), make([]byte, n), make([]byte, n), packed, 0, rows); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
