@@ -58,7 +58,9 @@ type shape struct {
 }
 
 // shapes are those of an instruction set: for several rows and for one. A set that has
-// quad takes it for several rows in the pairwise order where it can.
+// quad takes it for several rows in the pairwise order where it can, and before that
+// its matrix unit.
 type shapes struct {
 	chain, chainRow, pair, pairRow, quad shape
+	matrix                               *matrix
 }

@@ -10,6 +10,7 @@ type Coeffs struct {
 	values     []float32 // a row after another
 	rough      []uint32  // of each row, what is not bf16 about its values
 	pairs      []uint32  // of each row, values two by two as bf16; see pairUp
+	tiles      *tiles    // of a matrix unit, once it was used
 	work       work
 }
 

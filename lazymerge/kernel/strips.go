@@ -44,7 +44,9 @@ func (s *shapes) run(a *Args, dst []byte, sums []float32) int {
 	_ = a.Src[:n*r.size]
 	for i := 0; i < a.B.rows; {
 		next := i + a.alike(i)
-		r.rows(i, next)
+		if left := r.byTiles(i, next); left < next {
+			r.rows(left, next)
+		}
 		i = next
 	}
 	a.B.work.call = call{}

@@ -1,0 +1,207 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// A matrix unit multiplies tiles: 16 rows of B by 64 columns of A, 32 k at a time, in
+// the pairwise order. It reads both as pairs of bf16, an even k in the low half.
+const (
+	tileRows  = 16
+	tilePairs = step / 2
+	mostTiles = stripCols / widest // side by side in a call
+	fewest    = 4                  // rows that are worth making pairs of A
+)
+
+// matrix are the functions of a matrix unit.
+type matrix struct {
+	// pairUp makes pairs of 64 columns of a factor, two panels: for each pair of k the
+	// columns in the order of the panels. An odd rank ends in pairs with zeros.
+	pairUp func(dst *uint32, left, right *float32, rank int)
+	// kernels compute up to 16 rows of a call, whose a and b are pairs. They leave out
+	// the rows of a tile with a result that is not finite, and note them.
+	kernels [kinds]func(*call, *tiles)
+}
+
+// tiles is what these functions read beside a call, and where they work. The generator
+// knows the offsets.
+type tiles struct {
+	config              [64]byte // for LDTILECFG
+	rows                int
+	turns               int // in which a panel is multiplied, and
+	each                int // the rows of the one before that are finished in each
+	last                int // bytes of A of the last step
+	src, dst            uintptr
+	read, write         uintptr // places in sums
+	count               int
+	special             [mostTiles]uint32              // of each tile: bit rows-i stands for row i
+	sums                [2*tileRows*widest*4 + 63]byte // of two tiles, wherever a multiple of 64 begins
+	edgeSrc, edgeDst    [tileRows * widest * 4]byte    // the last columns, made as wide as a tile
+	left, right         []uint32                       // pairs of B and, for a strip, of A
+	leftRows, rightCols []uint32                       // their memory
+}
+
+// byTiles computes the rows from top on that tiles are good for, and returns the first
+// that it leaves: all or none. The rows [top,bottom) share their order.
+func (r *strips) byTiles(top, bottom int) int {
+	m, rank := r.shapes.matrix, r.A.Rank
+	if m == nil || bottom-top < fewest || rank == 0 || rank > maxRank || r.order(top) != pairwise {
+		return top
+	}
+	if r.B.tiles == nil {
+		r.B.tiles = new(tiles)
+	}
+	t := r.B.tiles
+	if !t.exact(r.Args, top, bottom) {
+		return top
+	}
+	t.last = lastPairs(rank) * widest * 4
+	width := max(residentBytes/(2*rank)/widest, 1) * widest
+	width = min(width, stripCols)
+	for left := 0; left < r.A.Cols; left += width {
+		right := min(left+width, r.A.Cols)
+		t.pairRight(m, &r.A, left, right)
+		for i := top; i < bottom; i += tileRows {
+			r.tileStrip(i, min(i+tileRows, bottom), left, right, t.left[(i-top)*tilePairs*steps(rank):])
+		}
+	}
+	return bottom
+}
+
+func steps(rank int) int { return (rank + step - 1) / step }
+
+// lastPairs is the number of pairs in the last step.
+func lastPairs(rank int) int { return ((rank-1)%step + 2) / 2 }
+
+// exact makes pairs of the rows [top,bottom) of B, and tells whether the unit gives the
+// defined result. It takes denormal numbers for zeros and returns zeros for them; none
+// can arise where all products are multiples of 2^-126, since then all sums are.
+func (t *tiles) exact(a *Args, top, bottom int) bool {
+	n := steps(a.A.Rank)
+	blocks := (bottom - top + tileRows - 1) / tileRows
+	t.leftRows, t.left = lines(t.leftRows, blocks*n*tileRows*tilePairs)
+	least := uint32(255)
+	for i := top; i < bottom; i++ {
+		block, row := (i-top)/tileRows, (i-top)%tileRows
+		for s := range n {
+			k := s * step
+			dst := t.left[((block*n+s)*tileRows+row)*tilePairs:][:tilePairs]
+			least = min(least, pairLeft(dst, a.B.row(i)[k:min(k+step, a.B.rank)]))
+		}
+	}
+	const bias, fraction = 127, 7
+	return a.A.grain.least+least >= 2*bias+2*fraction-126
+}
+
+// pairLeft fills the pairs of a row's step, and returns the least biased exponent of
+// the values that are not zero.
+func pairLeft(dst []uint32, row []float32) uint32 {
+	least := uint32(math.MaxUint32)
+	clear(dst[len(row)/2:])
+	for p := range len(row) / 2 {
+		even, odd := math.Float32bits(row[2*p]), math.Float32bits(row[2*p+1])
+		least = min(least, even<<1-1, odd<<1-1) // zeros become the greatest
+		dst[p] = even>>16 | odd
+	}
+	if len(row)%2 == 1 {
+		even := math.Float32bits(row[len(row)-1])
+		least = min(least, even<<1-1)
+		dst[len(row)/2] = even >> 16
+	}
+	return least >> 24
+}
+
+// pairRight makes pairs of the columns [left,right) of A, and of those that fill them
+// up to whole tiles.
+func (t *tiles) pairRight(m *matrix, a *Factor, left, right int) {
+	size := (a.Rank + 1) / 2 * widest
+	n := (right - left + widest - 1) / widest
+	t.rightCols, t.right = lines(t.rightCols, n*size)
+	for i := range n {
+		j := left + i*widest
+		m.pairUp(&t.right[i*size], &a.from(j)[0], &a.from(j + panel)[0], a.Rank)
+	}
+}
+
+// lines grows memory and returns n words of it that begin at a multiple of 64 bytes.
+func lines(memory []uint32, n int) (grown, words []uint32) {
+	memory = grow(memory, n+15)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))) & 63 / 4
+	return memory, memory[skip : skip+n]
+}
+
+// tileStrip computes the rows [top,bottom), at most 16, and the columns [left,right).
+func (r *strips) tileStrip(top, bottom, left, right int, pairs []uint32) {
+	t, c := r.B.tiles, &r.B.work.call
+	t.configure(bottom-top, r.A.Rank)
+	c.a, c.b = unsafe.Pointer(&t.right[0]), unsafe.Pointer(&pairs[0])
+	c.scale = r.Scale
+	if c.count = (right - left) / widest; c.count > 0 {
+		c.dstRow, c.srcRow = r.A.Cols*r.out, r.A.Cols*r.size
+		at := top*r.A.Cols + left
+		c.dst, c.src = unsafe.Pointer(&r.dst[at*r.out]), unsafe.Pointer(&r.Src[at*r.size])
+		r.tileRun(top, bottom, left, right)
+	}
+	if whole := (right - left) / widest; left+whole*widest < right {
+		c.a = unsafe.Pointer(&t.right[whole*((r.A.Rank+1)/2*widest)])
+		r.tileEdge(top, bottom, left+whole*widest, right)
+	}
+}
+
+// tileRun runs assembly, and leaves to pure Go what that left out.
+func (r *strips) tileRun(top, bottom, left, right int) {
+	t, c := r.B.tiles, &r.B.work.call
+	special := t.special[:c.count]
+	clear(special)
+	r.shapes.matrix.kernels[r.kind](c, t)
+	for n, rows := range special {
+		if rows == 0 {
+			continue
+		}
+		j := left + n*widest
+		for i := top; i < bottom; i++ {
+			if rows>>(bottom-i)&1 == 1 {
+				r.exact(i, i+1, j, min(j+widest, right))
+			}
+		}
+	}
+}
+
+// tileEdge computes the last columns in memory as wide as a tile.
+func (r *strips) tileEdge(top, bottom, left, right int) {
+	t, c := r.B.tiles, &r.B.work.call
+	c.dst, c.dstRow = unsafe.Pointer(&t.edgeDst), widest*r.out
+	c.src, c.srcRow = unsafe.Pointer(&t.edgeSrc), widest*r.size
+	c.count = 1
+	n := right - left
+	for i := top; i < bottom; i++ {
+		at := i*r.A.Cols + left
+		row := t.edgeSrc[(i-top)*c.srcRow:][:c.srcRow]
+		clear(row[copy(row, r.Src[at*r.size:(at+n)*r.size]):])
+	}
+	r.tileRun(top, bottom, left, right)
+	for i := top; i < bottom; i++ {
+		if t.special[0]>>(bottom-i)&1 == 0 {
+			at := i*r.A.Cols + left
+			copy(r.dst[at*r.out:(at+n)*r.out], t.edgeDst[(i-top)*c.dstRow:])
+		}
+	}
+}
+
+// configure describes the tiles to LDTILECFG: four of sums, then B and A of a step, and
+// B and A of the last, whose pairs may be fewer.
+func (t *tiles) configure(rows, rank int) {
+	pairs := lastPairs(rank)
+	t.config = [64]byte{0: 1} // palette 1
+	for i, shape := range [][2]int{
+		{rows, 64}, {rows, 64}, {rows, 64}, {rows, 64},
+		{rows, 64}, {tilePairs, 64}, {rows, 4 * pairs}, {pairs, 64},
+	} {
+		t.config[48+i] = byte(shape[0])
+		t.config[16+2*i] = byte(shape[1])
+	}
+	t.rows = rows
+	t.turns = steps(rank) - 1 + 4
+	t.each = (rows + t.turns - 1) / t.turns
+}
