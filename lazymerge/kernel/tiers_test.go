@@ -119,6 +119,25 @@ func TestTiers(t *testing.T) {
 	}
 }
 
+// TestEveryRank takes bf16 factors of every rank. One weight is infinite, and so is one
+// result.
+func TestEveryRank(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(37, 38))
+			for rank := 1; rank <= 256; rank++ {
+				c := newCase(r, 1+r.IntN(33), 1+r.IntN(200), rank, dtypes[rank%3], brain)
+				size := c.dtype.Size()
+				for _, exponent := range []byte{0x7f, 0xff} { // infinite, or a NaN
+					n := size * r.IntN(c.rows*c.cols)
+					c.src[n+size-1], c.src[n+size-2] = exponent, 0x80
+				}
+				compare(t, tier, c, kernel.Rounding(rank/3%2), 2+rank*2%61)
+			}
+		})
+	}
+}
+
 // TestTierRowsAndColumns takes every number of rows and every width of the last tile.
 func TestTierRowsAndColumns(t *testing.T) {
 	for _, tier := range assembled() {
@@ -212,26 +231,30 @@ func TestTierPatterns(t *testing.T) {
 // TestTierOverflow moves one overflow over all elements of a block.
 func TestTierOverflow(t *testing.T) {
 	for _, tier := range assembled() {
-		t.Run(tier.Name, func(t *testing.T) {
-			c := newCase(rand.New(rand.NewPCG(31, 32)), 8, 133, 3, kernel.BF16, full)
-			src := bytes.Clone(c.src)
-			for n := range c.rows * c.cols {
-				copy(c.src, src)
-				c.src[2*n], c.src[2*n+1] = 0x7f, 0x7f // the greatest bf16
-				row, col := n/c.cols, n%c.cols
-				for k := range c.rank {
-					c.a[k*c.cols+col], c.b[row*c.rank+k] = 0x1p62, 0x1p62
-				}
-				c.pack()
-				args := c.args()
-				if bad := tier.AddLowRank(&args); bad != row {
-					t.Fatalf("overflow at (%d,%d): first bad row is %d", row, col, bad)
-				}
-				for k := range c.rank {
-					c.a[k*c.cols+col], c.b[row*c.rank+k] = 0.1, 0.1
-				}
-			}
-		})
+		for _, mask := range []uint32{full, brain} {
+			t.Run(fmt.Sprintf("%s/%#x", tier.Name, mask), func(t *testing.T) { moveOverflow(t, tier, mask) })
+		}
+	}
+}
+
+func moveOverflow(t *testing.T, tier *kernel.Tier, mask uint32) {
+	c := newCase(rand.New(rand.NewPCG(31, 32)), 8, 133, 3, kernel.BF16, mask)
+	src := bytes.Clone(c.src)
+	for n := range c.rows * c.cols {
+		copy(c.src, src)
+		c.src[2*n], c.src[2*n+1] = 0x7f, 0x7f // the greatest bf16
+		row, col := n/c.cols, n%c.cols
+		for k := range c.rank {
+			c.a[k*c.cols+col], c.b[row*c.rank+k] = 0x1p62, 0x1p62
+		}
+		c.pack()
+		args := c.args()
+		if bad := tier.AddLowRank(&args); bad != row {
+			t.Fatalf("overflow at (%d,%d): first bad row is %d", row, col, bad)
+		}
+		for k := range c.rank {
+			c.a[k*c.cols+col], c.b[row*c.rank+k] = 0.125, 0.125
+		}
 	}
 }
 
