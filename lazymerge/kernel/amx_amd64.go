@@ -26,14 +26,19 @@ func amxBF16Sum(c *call, t *tiles)
 func amxF16Sum(c *call, t *tiles)
 
 //go:noescape
-func amxPairUp(dst *uint32, left, right *float32, rank int)
+func amxPairLeft(dst *uint32, row *float32, rank int) uint32
 
-var amxMatrix = matrix{pairUp: amxPairUp, kernels: [kinds]func(*call, *tiles){
-	amxBF16,
-	amxBF16Twice,
-	amxF16,
-	amxF16Twice,
-	amxF32,
-	amxBF16Sum,
-	amxF16Sum,
-}}
+//go:noescape
+func amxPairRight(dst *uint32, left, right *float32, rank int)
+
+var amxMatrix = matrix{
+	pairLeft: amxPairLeft, pairRight: amxPairRight,
+	kernels: [kinds]func(*call, *tiles){
+		amxBF16,
+		amxBF16Twice,
+		amxF16,
+		amxF16Twice,
+		amxF32,
+		amxBF16Sum,
+		amxF16Sum,
+	}}

@@ -1251,8 +1251,55 @@ done:
 	VZEROUPPER
 	RET
 
-// func amxPairUp(dst *uint32, left, right *float32, rank int)
-TEXT ·amxPairUp(SB), NOSPLIT, $0-32
+// func amxPairLeft(dst *uint32, row *float32, rank int) uint32
+TEXT ·amxPairLeft(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ row+8(FP), SI
+	MOVQ rank+16(FP), CX
+	VPBROADCASTD avx512words<>+12(SB), Z31
+	VPTERNLOGD $0xff, Z30, Z30, Z30
+step:
+	MOVL $-1, AX
+	CMPQ CX, $32
+	JGE whole
+	MOVL $1, AX
+	SHLQ CX, AX
+	DECQ AX
+whole:
+	KMOVW AX, K1
+	SHRL $16, AX
+	KMOVW AX, K2
+	VMOVDQU32.Z 0(SI), K1, Z0
+	VMOVDQU32.Z 64(SI), K2, Z1
+	VPADDD Z0, Z0, Z2
+	VPSUBD Z31, Z2, Z2
+	VPMINUD Z2, Z30, Z30
+	VPSRLD $16, Z0, Z0
+	VPMOVDW Z0, 0(DI)
+	VPADDD Z1, Z1, Z2
+	VPSUBD Z31, Z2, Z2
+	VPMINUD Z2, Z30, Z30
+	VPSRLD $16, Z1, Z1
+	VPMOVDW Z1, 32(DI)
+	ADDQ $128, SI
+	ADDQ $1024, DI
+	SUBQ $32, CX
+	JGT step
+	VEXTRACTI64X4 $1, Z30, Y0
+	VPMINUD Y0, Y30, Y0
+	VEXTRACTI128 $1, Y0, X1
+	VPMINUD X1, X0, X0
+	VPSHUFD $0x4e, X0, X1
+	VPMINUD X1, X0, X0
+	VPSHUFD $0xb1, X0, X1
+	VPMINUD X1, X0, X0
+	VMOVD X0, AX
+	MOVL AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func amxPairRight(dst *uint32, left, right *float32, rank int)
+TEXT ·amxPairRight(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI
 	MOVQ left+8(FP), SI
 	MOVQ right+16(FP), DX

@@ -31,7 +31,7 @@ func init() {
 
 // amxTests are the tests of tiers that run with the interpreter: those with rows enough.
 var amxTests = []string{
-	"TestEveryRank", "TestNegativeZero", "TestTinyProducts", "TestAllocations", "TestTorch",
+	"TestEveryRank", "TestTierRepacked", "TestNegativeZero", "TestTinyProducts", "TestLeastProducts", "TestAllocations", "TestTorch",
 	"TestTiers", "TestTierRowsAndColumns", "TestTierMixed", "TestBlocking", "TestTierPatterns", "TestTierOverflow",
 	"TestWideStrip", "TestGuardPages", "FuzzTiers",
 }

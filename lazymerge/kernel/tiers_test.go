@@ -155,6 +155,24 @@ func TestTierRowsAndColumns(t *testing.T) {
 	}
 }
 
+// TestTierRepacked gives other factors, in the same memory, to the same Coeffs.
+func TestTierRepacked(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(35, 36))
+			c := newCase(r, 9, 200, 19, kernel.BF16, brain)
+			for range 5 {
+				for i := range c.a {
+					c.a[i] = float32(r.IntN(255) - 127)
+				}
+				c.pack()
+				compare(t, tier, c, kernel.Once, 0)
+				compare(t, tier, c, kernel.Once, 0)
+			}
+		})
+	}
+}
+
 // TestTierMixed gives rows of both orders to one call.
 func TestTierMixed(t *testing.T) {
 	for _, tier := range assembled() {

@@ -12,13 +12,19 @@ const (
 	tilePairs = step / 2
 	mostTiles = stripCols / widest // side by side in a call
 	fewest    = 4                  // rows that are worth making pairs of A
+	keptBytes = 1 << 21            // of pairs of a whole A, that calls share
 )
 
 // matrix are the functions of a matrix unit.
 type matrix struct {
-	// pairUp makes pairs of 64 columns of a factor, two panels: for each pair of k the
+	// pairLeft makes pairs of a row of B, which must be bf16: those of a step, filled up
+	// with zeros, where the row of a tile is, and those of the next where the next tile
+	// is. It returns the least of the values that are not zero, less one, without signs
+	// and shifted to the left.
+	pairLeft func(dst *uint32, row *float32, rank int) uint32
+	// pairRight makes pairs of 64 columns of A, two panels: for each pair of k the
 	// columns in the order of the panels. An odd rank ends in pairs with zeros.
-	pairUp func(dst *uint32, left, right *float32, rank int)
+	pairRight func(dst *uint32, left, right *float32, rank int)
 	// kernels compute up to 16 rows of a call, whose a and b are pairs. They leave out
 	// the rows of a tile with a result that is not finite, and note them.
 	kernels [kinds]func(*call, *tiles)
@@ -40,6 +46,7 @@ type tiles struct {
 	edgeSrc, edgeDst    [tileRows * widest * 4]byte    // the last columns, made as wide as a tile
 	left, right         []uint32                       // pairs of B and, for a strip, of A
 	leftRows, rightCols []uint32                       // their memory
+	kept                uint64                         // serial of the factor whose pairs right holds, all of them
 }
 
 // byTiles computes the rows from top on that tiles are good for, and returns the first
@@ -53,17 +60,28 @@ func (r *strips) byTiles(top, bottom int) int {
 		r.B.tiles = new(tiles)
 	}
 	t := r.B.tiles
-	if !t.exact(r.Args, top, bottom) {
+	if !t.exact(m, r.Args, top, bottom) {
 		return top
 	}
 	t.last = lastPairs(rank) * widest * 4
-	width := max(residentBytes/(2*rank)/widest, 1) * widest
-	width = min(width, stripCols)
+	size := (rank + 1) / 2 * widest // words of pairs of a tile's A
+	keep := r.A.serial != 0 && 4*size*r.A.Cols/widest <= keptBytes
+	if keep && t.kept != r.A.serial {
+		t.pairRight(m, &r.A, 0, r.A.Cols)
+		t.kept = r.A.serial
+	}
+	width := min(max(residentBytes/(4*size), 1)*widest, stripCols)
 	for left := 0; left < r.A.Cols; left += width {
 		right := min(left+width, r.A.Cols)
-		t.pairRight(m, &r.A, left, right)
+		pairs := t.right
+		if keep {
+			pairs = pairs[left/widest*size:]
+		} else {
+			t.kept = 0
+			pairs = t.pairRight(m, &r.A, left, right)
+		}
 		for i := top; i < bottom; i += tileRows {
-			r.tileStrip(i, min(i+tileRows, bottom), left, right, t.left[(i-top)*tilePairs*steps(rank):])
+			r.tileStrip(i, min(i+tileRows, bottom), left, right, t.left[(i-top)*tilePairs*steps(rank):], pairs)
 		}
 	}
 	return bottom
@@ -77,51 +95,29 @@ func lastPairs(rank int) int { return ((rank-1)%step + 2) / 2 }
 // exact makes pairs of the rows [top,bottom) of B, and tells whether the unit gives the
 // defined result. It takes denormal numbers for zeros and returns zeros for them; none
 // can arise where all products are multiples of 2^-126, since then all sums are.
-func (t *tiles) exact(a *Args, top, bottom int) bool {
-	n := steps(a.A.Rank)
-	blocks := (bottom - top + tileRows - 1) / tileRows
-	t.leftRows, t.left = lines(t.leftRows, blocks*n*tileRows*tilePairs)
-	least := uint32(255)
-	for i := top; i < bottom; i++ {
-		block, row := (i-top)/tileRows, (i-top)%tileRows
-		for s := range n {
-			k := s * step
-			dst := t.left[((block*n+s)*tileRows+row)*tilePairs:][:tilePairs]
-			least = min(least, pairLeft(dst, a.B.row(i)[k:min(k+step, a.B.rank)]))
-		}
+func (t *tiles) exact(m *matrix, a *Args, top, bottom int) bool {
+	block := steps(a.A.Rank) * tileRows * tilePairs
+	t.leftRows, t.left = lines(t.leftRows, (bottom-top+tileRows-1)/tileRows*block)
+	least := uint32(math.MaxUint32)
+	for i := range bottom - top {
+		dst := t.left[i/tileRows*block+i%tileRows*tilePairs:]
+		least = min(least, m.pairLeft(&dst[0], &a.B.row(top + i)[0], a.A.Rank))
 	}
 	const bias, fraction = 127, 7
-	return a.A.grain.least+least >= 2*bias+2*fraction-126
+	return a.A.grain.least+least>>24 >= 2*bias+2*fraction-126
 }
 
-// pairLeft fills the pairs of a row's step, and returns the least biased exponent of
-// the values that are not zero.
-func pairLeft(dst []uint32, row []float32) uint32 {
-	least := uint32(math.MaxUint32)
-	clear(dst[len(row)/2:])
-	for p := range len(row) / 2 {
-		even, odd := math.Float32bits(row[2*p]), math.Float32bits(row[2*p+1])
-		least = min(least, even<<1-1, odd<<1-1) // zeros become the greatest
-		dst[p] = even>>16 | odd
-	}
-	if len(row)%2 == 1 {
-		even := math.Float32bits(row[len(row)-1])
-		least = min(least, even<<1-1)
-		dst[len(row)/2] = even >> 16
-	}
-	return least >> 24
-}
-
-// pairRight makes pairs of the columns [left,right) of A, and of those that fill them
-// up to whole tiles.
-func (t *tiles) pairRight(m *matrix, a *Factor, left, right int) {
+// pairRight makes and returns pairs of the columns [left,right) of A, and of those that
+// fill them up to whole tiles.
+func (t *tiles) pairRight(m *matrix, a *Factor, left, right int) []uint32 {
 	size := (a.Rank + 1) / 2 * widest
 	n := (right - left + widest - 1) / widest
 	t.rightCols, t.right = lines(t.rightCols, n*size)
 	for i := range n {
 		j := left + i*widest
-		m.pairUp(&t.right[i*size], &a.from(j)[0], &a.from(j + panel)[0], a.Rank)
+		m.pairRight(&t.right[i*size], &a.from(j)[0], &a.from(j + panel)[0], a.Rank)
 	}
+	return t.right
 }
 
 // lines grows memory and returns n words of it that begin at a multiple of 64 bytes.
@@ -132,20 +128,21 @@ func lines(memory []uint32, n int) (grown, words []uint32) {
 }
 
 // tileStrip computes the rows [top,bottom), at most 16, and the columns [left,right).
-func (r *strips) tileStrip(top, bottom, left, right int, pairs []uint32) {
-	t, c := r.B.tiles, &r.B.work.call
-	t.configure(bottom-top, r.A.Rank)
-	c.a, c.b = unsafe.Pointer(&t.right[0]), unsafe.Pointer(&pairs[0])
-	c.scale = r.Scale
-	if c.count = (right - left) / widest; c.count > 0 {
+func (r *strips) tileStrip(top, bottom, left, right int, b, a []uint32) {
+	c := &r.B.work.call
+	r.B.tiles.configure(bottom-top, r.A.Rank)
+	c.a, c.b, c.scale = unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), r.Scale
+	c.count = (right - left) / widest
+	end := left + c.count*widest
+	if c.count > 0 {
 		c.dstRow, c.srcRow = r.A.Cols*r.out, r.A.Cols*r.size
 		at := top*r.A.Cols + left
 		c.dst, c.src = unsafe.Pointer(&r.dst[at*r.out]), unsafe.Pointer(&r.Src[at*r.size])
-		r.tileRun(top, bottom, left, right)
+		r.tileRun(top, bottom, left, end)
 	}
-	if whole := (right - left) / widest; left+whole*widest < right {
-		c.a = unsafe.Pointer(&t.right[whole*((r.A.Rank+1)/2*widest)])
-		r.tileEdge(top, bottom, left+whole*widest, right)
+	if end < right {
+		c.a = unsafe.Pointer(&a[(end-left)*((r.A.Rank+1)/2)])
+		r.tileEdge(top, bottom, end, right)
 	}
 }
 

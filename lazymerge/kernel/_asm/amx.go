@@ -79,9 +79,11 @@ func generateAMX() (asm, stubs []byte) {
 		fmt.Fprintf(decl, "\n//go:noescape\nfunc %s(c *call, t *tiles)\n", name)
 		fmt.Fprintf(table, "%s,\n", name)
 	}
-	s.pairUp(text)
-	decl.WriteString("\n//go:noescape\nfunc amxPairUp(dst *uint32, left, right *float32, rank int)\n")
-	fmt.Fprintf(decl, "\nvar amxMatrix = matrix{pairUp: amxPairUp, kernels: [kinds]func(*call, *tiles){\n%s}}\n", table)
+	s.pairLeft(text)
+	s.pairRight(text)
+	decl.WriteString("\n//go:noescape\nfunc amxPairLeft(dst *uint32, row *float32, rank int) uint32\n")
+	decl.WriteString("\n//go:noescape\nfunc amxPairRight(dst *uint32, left, right *float32, rank int)\n")
+	fmt.Fprintf(decl, "\nvar amxMatrix = matrix{\npairLeft: amxPairLeft, pairRight: amxPairRight,\nkernels: [kinds]func(*call, *tiles){\n%s}}\n", table)
 	return text.Bytes(), pretty(decl.Bytes())
 }
 
@@ -233,10 +235,61 @@ func (s amx) next(f *function) {
 	f.op("DECQ %d(BX)", tilesCount)
 }
 
-// pairUp prints the function that makes a panel's A what the tiles read: pairs of k,
+// pairLeft prints the function that makes a row of B what the tiles read: pairs of k,
+// the steps as far apart as tiles. It returns the least of the values that are not
+// zero, less one, without signs and shifted to the left.
+func (amx) pairLeft(e *emitter) {
+	const name = "amxPairLeft"
+	fmt.Fprintf(e, "// func %s(dst *uint32, row *float32, rank int) uint32\nTEXT ·%s(SB), NOSPLIT, $0-28\n", name, name)
+	e.op("MOVQ dst+0(FP), DI")
+	e.op("MOVQ row+8(FP), SI")
+	e.op("MOVQ rank+16(FP), CX")
+	e.op("VPBROADCASTD avx512words<>+12(SB), Z31")
+	e.op("VPTERNLOGD $0xff, Z30, Z30, Z30")
+	e.label("step")
+	e.op("MOVL $-1, AX")
+	e.op("CMPQ CX, $32")
+	e.op("JGE whole")
+	e.op("MOVL $1, AX")
+	e.op("SHLQ CX, AX")
+	e.op("DECQ AX")
+	e.label("whole")
+	e.op("KMOVW AX, K1")
+	e.op("SHRL $16, AX")
+	e.op("KMOVW AX, K2")
+	for v := range 2 {
+		e.op("VMOVDQU32.Z %d(SI), K%d, Z%d", 64*v, v+1, v)
+	}
+	for v := range 2 {
+		e.op("VPADDD Z%d, Z%d, Z2", v, v)
+		e.op("VPSUBD Z31, Z2, Z2") // zeros become the greatest
+		e.op("VPMINUD Z2, Z30, Z30")
+		e.op("VPSRLD $16, Z%d, Z%d", v, v)
+		e.op("VPMOVDW Z%d, %d(DI)", v, 32*v)
+	}
+	e.op("ADDQ $128, SI")
+	e.op("ADDQ $%d, DI", amxStepB)
+	e.op("SUBQ $32, CX")
+	e.op("JGT step")
+	e.op("VEXTRACTI64X4 $1, Z30, Y0")
+	e.op("VPMINUD Y0, Y30, Y0")
+	e.op("VEXTRACTI128 $1, Y0, X1")
+	e.op("VPMINUD X1, X0, X0")
+	for _, order := range []int{0x4e, 0xb1} {
+		e.op("VPSHUFD $%#x, X0, X1", order)
+		e.op("VPMINUD X1, X0, X0")
+	}
+	e.op("VMOVD X0, AX")
+	e.op("MOVL AX, ret+24(FP)")
+	e.op("VZEROUPPER")
+	e.op("RET")
+	e.WriteString("\n")
+}
+
+// pairRight prints the function that makes a panel's A what the tiles read: pairs of k,
 // for each of them four times 16 columns. left and right are panels of a packed factor.
-func (amx) pairUp(e *emitter) {
-	const name = "amxPairUp"
+func (amx) pairRight(e *emitter) {
+	const name = "amxPairRight"
 	fmt.Fprintf(e, "// func %s(dst *uint32, left, right *float32, rank int)\nTEXT ·%s(SB), NOSPLIT, $0-32\n", name, name)
 	e.op("MOVQ dst+0(FP), DI")
 	e.op("MOVQ left+8(FP), SI")
