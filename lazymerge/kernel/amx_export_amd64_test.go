@@ -4,11 +4,14 @@ package kernel
 
 import "unsafe"
 
-// ForceAMX leaves the amx tier, without asking for its instructions, and pure Go.
+// ForceAMX leaves the amx tier, without asking for its instructions and whatever comes
+// out, and pure Go.
 func ForceAMX() {
 	amxAllowed = func() bool { return true }
-	Tiers = []*Tier{amx(), pureGo}
-	Default = Tiers[0]
+	forced := amx()
+	forced.Available = func() bool { return true }
+	Tiers = []*Tier{forced, pureGo}
+	Default = forced
 }
 
 // HasAMX tells whether processor and system have tiles, allowed or not.

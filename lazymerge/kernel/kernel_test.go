@@ -341,27 +341,26 @@ func TestTinyProducts(t *testing.T) {
 	})
 }
 
-// TestLeastProducts has products around the least that no unit takes for a denormal
-// number, where it may stop to be of use.
+// TestLeastProducts has sums around the least normal number: of two products that differ
+// by one in their last places.
 func TestLeastProducts(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(4, 2))
 		for n := range 64 {
 			c := newCase(r, 5, 70, []int{3, 4, 8, 33}[n%4], kernel.F32, brain)
 			c.scale = 0x1p100
-			fill := func(v []float32, exponent int) {
-				for i := range v {
-					v[i] = float32(math.Ldexp(float64(128+r.IntN(128)), exponent-7))
-				}
-			}
-			fill(c.a, -50-n%5)
-			fill(c.b, -70+n/5%13) // the products are multiples of 2^-133 to 2^-118, or so
-			for i := range c.b {
-				if r.IntN(2) == 0 {
-					c.b[i] = -c.b[i]
-				}
-			}
+			clear(c.a)
+			clear(c.b)
 			clear(c.src)
+			x, first := 130+r.IntN(125), r.IntN(c.rank-2)
+			for j := range c.cols {
+				c.a[first*c.cols+j] = float32(math.Ldexp(float64(x), -50-n%5))
+				c.a[(first+2)*c.cols+j] = float32(math.Ldexp(float64(x+1), -50-n%5))
+			}
+			for i := range c.rows { // x² - (x-1)·(x+1) is 1
+				c.b[i*c.rank+first] = float32(math.Ldexp(float64(x), -80+n/5))
+				c.b[i*c.rank+first+2] = float32(math.Ldexp(float64(1-x), -80+n/5))
+			}
 			c.pack()
 			c.check(t, kernel.Once)
 		}

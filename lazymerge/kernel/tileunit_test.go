@@ -4,9 +4,11 @@ package kernel_test
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"testing"
 )
 
 // tileUnit interprets the tile instructions of one thread, as Intel's Software
@@ -278,4 +280,40 @@ func unitFMA(x, y, z float32) float32 {
 		return float32(math.Copysign(0, s))
 	}
 	return float32(s)
+}
+
+// TestDecodeTile decodes what the GNU assembler makes of the comments.
+func TestDecodeTile(t *testing.T) {
+	for code, want := range map[string]tileInstruction{
+		"c4e2784903":           {name: opLDTILECFG, length: 5, reg: 0, rm: 3, base: 3, index: none},                                      // (BX)
+		"c4e27849442408":       {name: opLDTILECFG, length: 7, rm: 4, base: 4, index: none, displacement: 8},                             // 8(SP)
+		"c4e278490578563412":   {name: opLDTILECFG, length: 9, rm: 5, base: none, index: none, displacement: 0x12345678, relative: true}, // 0x12345678(RIP)
+		"c4e27849c0":           {name: opTILERELEASE, length: 5, base: none, index: none},
+		"c4e27b49e8":           {name: opTILEZERO, length: 5, reg: 5, base: none, index: none},
+		"c4a27b4b7c0040":       {name: opTILELOADD, length: 7, reg: 7, rm: 4, base: 0, index: 8, displacement: 64},                // 64(AX)(R8*1)
+		"c4c27b4b340a":         {name: opTILELOADD, length: 6, reg: 6, rm: 4, base: 10, index: 1},                                 // (R10)(CX*1)
+		"c4a27b4b6cf5ff":       {name: opTILELOADD, length: 7, reg: 5, rm: 4, base: 5, index: 14, scale: 3, displacement: -1},     // -1(BP)(R14*8)
+		"c4e27b4b0c2500100000": {name: opTILELOADD, length: 10, reg: 1, rm: 4, base: none, index: none, displacement: 4096},       // 4096
+		"c4827a4b94ac80000000": {name: opTILESTORED, length: 10, reg: 2, rm: 4, base: 12, index: 13, scale: 2, displacement: 128}, // 128(R12)(R13*4)
+		"c4e2425cc6":           {name: opTDPBF16PS, length: 5, reg: 0, rm: 6, v: 7, base: none, index: none},
+		"c4e2525cdc":           {name: opTDPBF16PS, length: 5, reg: 3, rm: 4, v: 5, base: none, index: none},
+		"c4e27b5cdc":           {}, // another of the unit's
+		"c4e2fb49e8":           {}, // W
+		"62f2650052c0":         {}, // EVEX
+		"0f0b":                 {},
+	} {
+		b, err := hex.DecodeString(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := decodeTile(b)
+		if ok != (want.name != "") || ok && got != want {
+			t.Errorf("%s: got %+v, want %+v", code, got, want)
+		}
+		for n := range b {
+			if got, ok := decodeTile(b[:n]); ok {
+				t.Errorf("%x, too short: got %+v", b[:n], got)
+			}
+		}
+	}
 }

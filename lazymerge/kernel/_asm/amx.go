@@ -272,7 +272,7 @@ func (amx) pairLeft(e *emitter) {
 	e.op("SUBQ $32, CX")
 	e.op("JGT step")
 	e.op("VEXTRACTI64X4 $1, Z30, Y0")
-	e.op("VPMINUD Y0, Y30, Y0")
+	e.op("VPMINUD Z0, Z30, Z0")
 	e.op("VEXTRACTI128 $1, Y0, X1")
 	e.op("VPMINUD X1, X0, X0")
 	for _, order := range []int{0x4e, 0xb1} {
