@@ -80,7 +80,7 @@ TEXT ·amxBF16(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -207,7 +207,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -249,7 +249,7 @@ TEXT ·amxBF16Twice(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -392,7 +392,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -434,7 +434,7 @@ TEXT ·amxF16(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -561,7 +561,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -603,7 +603,7 @@ TEXT ·amxF16Twice(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -738,7 +738,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -780,7 +780,7 @@ TEXT ·amxF32(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -902,7 +902,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -944,7 +944,7 @@ TEXT ·amxBF16Sum(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -1072,7 +1072,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:
@@ -1114,7 +1114,7 @@ TEXT ·amxF16Sum(SB), NOSPLIT, $0-16
 	VPBROADCASTD avx512words<>+4(SB), Z31
 	MOVQ 40(DI), CX
 	MOVQ CX, 128(BX)
-panel:
+patch:
 	MOVQ 24(DI), R10
 	MOVQ 72(BX), R15
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
@@ -1240,7 +1240,7 @@ turned:
 	ADDQ 88(BX), AX
 	ADDQ $4, R9
 	DECQ 128(BX)
-	JNZ panel
+	JNZ patch
 	MOVQ R14, CX
 	JMP row
 special:

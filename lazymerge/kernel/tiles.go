@@ -5,14 +5,15 @@ import (
 	"unsafe"
 )
 
-// A matrix unit multiplies tiles: 16 rows of B by 64 columns of A, 32 k at a time, in
-// the pairwise order. It reads both as pairs of bf16, an even k in the low half.
+// A matrix unit multiplies in the pairwise order: 16 rows of B by 64 columns of A, which
+// are a patch of the result, 32 k at a time. It reads both factors as pairs of bf16, an
+// even k in the low half.
 const (
-	tileRows  = 16
-	tilePairs = step / 2
-	mostTiles = stripCols / widest // side by side in a call
-	fewest    = 4                  // rows that are worth making pairs of A
-	keptBytes = 1 << 21            // of pairs of a whole A, that calls share
+	tileRows    = 16
+	tilePairs   = step / 2
+	mostPatches = stripCols / widest // in a call
+	fewest      = 4                  // rows that are worth making pairs of A
+	keptBytes   = 1 << 21            // of pairs of a whole A, that calls share
 )
 
 // matrix are the functions of a matrix unit.
@@ -26,27 +27,29 @@ type matrix struct {
 	// columns in the order of the panels. An odd rank ends in pairs with zeros.
 	pairRight func(dst *uint32, left, right *float32, rank int)
 	// kernels compute up to 16 rows of a call, whose a and b are pairs. They leave out
-	// the rows of a tile with a result that is not finite, and note them.
+	// the rows of a patch with a result that is not finite, and note them.
 	kernels [kinds]func(*call, *tiles)
 }
 
 // tiles is what these functions read beside a call, and where they work. The generator
 // knows the offsets.
 type tiles struct {
-	config              [64]byte // for LDTILECFG
-	rows                int
-	turns               int // in which a panel is multiplied, and
-	each                int // the rows of the one before that are finished in each
-	last                int // bytes of A of the last step
-	src, dst            uintptr
-	read, write         uintptr // places in sums
-	count               int
-	special             [mostTiles]uint32              // of each tile: bit rows-i stands for row i
-	sums                [2*tileRows*widest*4 + 63]byte // of two tiles, wherever a multiple of 64 begins
-	edgeSrc, edgeDst    [tileRows * widest * 4]byte    // the last columns, made as wide as a tile
-	left, right         []uint32                       // pairs of B and, for a strip, of A
-	leftRows, rightCols []uint32                       // their memory
-	kept                uint64                         // serial of the factor whose pairs right holds, all of them
+	config      [64]byte // for LDTILECFG
+	rows        int
+	turns       int // in which a patch is multiplied, and
+	each        int // the rows of the one before that are finished in each
+	last        int // bytes of A of the last step
+	src, dst    uintptr
+	read, write uintptr // places in sums
+	count       int
+	special     [mostPatches]uint32            // of each patch: bit rows-i stands for row i
+	sums        [2*tileRows*widest*4 + 63]byte // of two patches, wherever a multiple of 64 begins
+
+	edgeSrc, edgeDst [tileRows * widest * 4]byte // the last columns, made as wide as a patch
+
+	left, right         []uint32 // pairs of B and, for a strip or the whole, of A
+	leftRows, rightCols []uint32 // their memory
+	kept                uint64   // serial of the factor whose pairs right holds, all of them
 }
 
 // byTiles computes the rows from top on that tiles are good for, and returns the first
@@ -64,7 +67,7 @@ func (r *strips) byTiles(top, bottom int) int {
 		return top
 	}
 	t.last = lastPairs(rank) * widest * 4
-	size := (rank + 1) / 2 * widest // words of pairs of a tile's A
+	size := (rank + 1) / 2 * widest // words of pairs of 64 columns
 	keep := r.A.serial != 0 && 4*size*r.A.Cols/widest <= keptBytes
 	if keep && t.kept != r.A.serial {
 		t.pairRight(m, &r.A, 0, r.A.Cols)
@@ -108,7 +111,7 @@ func (t *tiles) exact(m *matrix, a *Args, top, bottom int) bool {
 }
 
 // pairRight makes and returns pairs of the columns [left,right) of A, and of those that
-// fill them up to whole tiles.
+// fill them up to whole patches.
 func (t *tiles) pairRight(m *matrix, a *Factor, left, right int) []uint32 {
 	size := (a.Rank + 1) / 2 * widest
 	n := (right - left + widest - 1) / widest
@@ -165,7 +168,7 @@ func (r *strips) tileRun(top, bottom, left, right int) {
 	}
 }
 
-// tileEdge computes the last columns in memory as wide as a tile.
+// tileEdge computes the last columns in memory as wide as a patch.
 func (r *strips) tileEdge(top, bottom, left, right int) {
 	t, c := r.B.tiles, &r.B.work.call
 	c.dst, c.dstRow = unsafe.Pointer(&t.edgeDst), widest*r.out

@@ -2,18 +2,20 @@ package main
 
 import "fmt"
 
-// amx has the pairwise order by TDPBF16PS, 16 rows and 64 columns at a time: a panel.
-// While the tiles multiply a panel, avx512 finishes the rows of the one before, of
-// which the sums were stored. Registers:
+// amx has the pairwise order by TDPBF16PS, 16 rows and 64 columns at a time: a patch.
+// While the tiles multiply a patch, avx512 finishes the rows of the one before, of
+// which the sums were stored: a turn has some of the products and some of the rows.
+// Tiles are configured and released in the same function, which the runtime does not
+// preempt, so that no other goroutine finds or loses their state. Registers:
 //
 //	DI  the call           SI  Src of the row      R11 bytes of a row
 //	BX  tiles              DX  Dst of the row      R12 bytes of a row
 //	AX  A of this step     R13 sums of the row     R8  bytes from a row of A or of sums to the next
-//	R10 B of this step     R14 rows left           R9  special of the panel to finish
+//	R10 B of this step     R14 rows left           R9  special of the patch to finish
 //	R15 turns left         CX  rows left in this turn
 //
 // Tiles 0 to 3 hold sums, each of 16 columns. 4 and 5 hold B and A of a step of 32 k,
-// 6 and 7 those of the last step, which may be shorter; 6 stays over all panels.
+// 6 and 7 those of the last step, which may be shorter; 6 stays over all patches.
 type amx struct{ avx512 }
 
 const (
@@ -22,7 +24,7 @@ const (
 
 	amxRows  = 16
 	amxTiles = 4             // beside each other
-	amxRow   = amxTiles * 64 // bytes of a row of a panel's sums, and of a pair of k of A
+	amxRow   = amxTiles * 64 // bytes of a row of a patch's sums, and of a pair of k of A
 	amxStepB = amxRows * 64
 	amxStepA = 16 * amxRow
 )
@@ -75,7 +77,7 @@ func generateAMX() (asm, stubs []byte) {
 	for _, k := range kinds {
 		f := &function{emitter: text, set: s, shape: shape{order: "Pair", rows: 1, groups: 2}, kind: k}
 		name := "amx" + k.name
-		s.panels(f, name)
+		s.patches(f, name)
 		fmt.Fprintf(decl, "\n//go:noescape\nfunc %s(c *call, t *tiles)\n", name)
 		fmt.Fprintf(table, "%s,\n", name)
 	}
@@ -87,13 +89,13 @@ func generateAMX() (asm, stubs []byte) {
 	return text.Bytes(), pretty(decl.Bytes())
 }
 
-// panels prints a function.
-func (s amx) panels(f *function, name string) {
+// patches prints a function.
+func (s amx) patches(f *function, name string) {
 	fmt.Fprintf(f, "// func %s(c *call, t *tiles)\nTEXT ·%s(SB), NOSPLIT, $0-16\n", name, name)
 	f.op("MOVQ c+0(FP), DI")
 	f.op("MOVQ t+8(FP), BX")
 	s.start(f)
-	f.label("panel")
+	f.label("patch")
 	f.op("MOVQ %d(DI), R10", callB)
 	f.op("MOVQ %d(BX), R15", tilesTurns)
 	for t := range amxTiles {
@@ -113,8 +115,8 @@ func (s amx) panels(f *function, name string) {
 	f.op("JGT turn")
 	f.op("JLT done")
 	s.next(f)
-	f.op("JNZ panel")
-	f.op("MOVQ R14, CX") // the last panel; R15 is 0
+	f.op("JNZ patch")
+	f.op("MOVQ R14, CX") // the last patch; R15 is 0
 	f.op("JMP row")
 	f.label("special")
 	f.op("BTSL R14, (R9)")
@@ -217,7 +219,7 @@ func (s amx) row(f *function) {
 	f.op("JNZ row")
 }
 
-// next makes the panel just multiplied the one to finish.
+// next makes the patch just multiplied the one to finish.
 func (s amx) next(f *function) {
 	f.op("MOVQ %d(BX), R13", tilesWrite)
 	f.op("MOVQ R13, CX")
@@ -286,8 +288,8 @@ func (amx) pairLeft(e *emitter) {
 	e.WriteString("\n")
 }
 
-// pairRight prints the function that makes a panel's A what the tiles read: pairs of k,
-// for each of them four times 16 columns. left and right are panels of a packed factor.
+// pairRight prints the function that makes 64 columns of A what the tiles read: pairs of
+// k, for each of them four times 16 columns. left and right are panels of the factor.
 func (amx) pairRight(e *emitter) {
 	const name = "amxPairRight"
 	fmt.Fprintf(e, "// func %s(dst *uint32, left, right *float32, rank int)\nTEXT ·%s(SB), NOSPLIT, $0-32\n", name, name)
