@@ -26,12 +26,13 @@ const amxVariable = "LORAFS_TEST_AMX"
 func init() {
 	if os.Getenv(amxVariable) == "interpreted" {
 		kernel.ForceAMX()
+		stressRounds = 50
 	}
 }
 
 // amxTests are the tests of tiers that run with the interpreter: those with rows enough.
 var amxTests = []string{
-	"TestSelfTest", "TestTileUnit", "TestEveryRank", "TestTierRepacked", "TestNegativeZero", "TestTinyProducts", "TestLeastProducts", "TestAllocations", "TestTorch",
+	"TestStress", "TestSelfTest", "TestTileUnit", "TestEveryRank", "TestTierRepacked", "TestNegativeZero", "TestTinyProducts", "TestLeastProducts", "TestAllocations", "TestTorch",
 	"TestTiers", "TestTierRowsAndColumns", "TestTierMixed", "TestBlocking", "TestTierPatterns", "TestTierOverflow",
 	"TestWideStrip", "TestGuardPages", "FuzzTiers",
 }

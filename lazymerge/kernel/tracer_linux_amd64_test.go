@@ -16,19 +16,26 @@ import (
 // tracer runs a program whose tile instructions raise SIGILL, and interprets them.
 type tracer struct {
 	threads map[int]*tileUnit
-	pid     int            // of the thread that stopped last
+	pid     int            // of the thread whose instruction it is
 	count   map[string]int // instructions interpreted
 }
 
 // errForbidden says that programs cannot be traced here.
 var errForbidden = errors.New("tracing is forbidden")
 
+func forbidden(err error) error {
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("%w: %w", errForbidden, err)
+	}
+	return err
+}
+
 // run starts cmd and returns its status. It must have no pipes: cmd.Wait is not called.
 func (tr *tracer) run(cmd *exec.Cmd) (unix.WaitStatus, error) {
 	runtime.LockOSThread() // the one that traces; it ends with its goroutine
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("%w: %w", errForbidden, err)
+		return 0, forbidden(err)
 	}
 	main := cmd.Process.Pid
 	defer cmd.Process.Release() //nolint:errcheck // nothing is waited for
@@ -37,7 +44,7 @@ func (tr *tracer) run(cmd *exec.Cmd) (unix.WaitStatus, error) {
 		return 0, err
 	}
 	if err := unix.PtraceSetOptions(main, unix.PTRACE_O_TRACECLONE|unix.PTRACE_O_EXITKILL); err != nil {
-		return 0, errors.Join(fmt.Errorf("%w: %w", errForbidden, err), cmd.Process.Kill())
+		return 0, errors.Join(forbidden(err), cmd.Process.Kill())
 	}
 	tr.threads, tr.count = map[int]*tileUnit{main: {}}, map[string]int{}
 	if err := resume(main, 0); err != nil {
