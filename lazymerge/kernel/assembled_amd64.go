@@ -19,9 +19,9 @@ func assembled() []*Tier {
 	bf16 := avx512Shapes.withQuad().tier("avx512bf16", hasAVX512BF16)
 	avx2 := avx2Shapes.tier("avx2", hasAVX2)
 	if amd() {
-		return []*Tier{bf16, avx512, avx2}
+		return []*Tier{amx(), bf16, avx512, avx2}
 	}
-	return []*Tier{avx512, bf16, avx2}
+	return []*Tier{amx(), avx512, bf16, avx2}
 }
 
 func (s shapes) withQuad() *shapes {

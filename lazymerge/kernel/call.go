@@ -61,9 +61,10 @@ type shape struct {
 }
 
 // shapes are those of an instruction set: for several rows and for one. A set that has
-// quads takes them in the pairwise order where it can; they need factors that
-// pairLeft and pairRight have made pairs of.
+// quads takes them in the pairwise order where it can, and before that its matrix unit;
+// quads need factors that pairLeft and pairRight have made pairs of.
 type shapes struct {
 	chain, chainRow, pair, pairRow, quad shape
 	pairLeft, pairRight                  func(*call)
+	matrix                               *matrix
 }

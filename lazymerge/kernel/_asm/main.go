@@ -21,6 +21,10 @@ func main() {
 		write(filepath.Join(*out, s.name()+"_"+s.arch()+".go"), stubs)
 	}
 	write(filepath.Join(*out, "offsets_test.go"), printOffsets())
+	asm, stubs := generateAMX()
+	write(filepath.Join(*out, "amx_amd64.s"), asm)
+	write(filepath.Join(*out, "amx_amd64.go"), stubs)
+	write(filepath.Join(*out, "amx_offsets_amd64_test.go"), printTilesOffsets())
 }
 
 func write(path string, text []byte) {
