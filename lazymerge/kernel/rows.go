@@ -64,21 +64,8 @@ func (a *Args) add(at int, d []float32) bool {
 
 func (a *Args) sum(dst []float32, at int, d []float32) {
 	size := a.DType.Size()
-	Load(dst, a.Src[at*size:(at+len(d))*size], a.DType)
+	load(dst, a.Src[at*size:(at+len(d))*size], a.DType)
 	for j, x := range d {
 		dst[j] += float32(a.Scale * x)
 	}
-}
-
-// AddScaled fills dst with src + by·delta, rounded once, and returns the first element
-// that was finite and is no longer, or -1.
-func AddScaled(dst, src []byte, delta []float32, by float32, t DType) int {
-	size := t.Size()
-	bad := -1
-	for j := range delta {
-		if !add(dst[j*size:(j+1)*size], src[j*size:(j+1)*size], delta[j:j+1], by, t) && bad < 0 {
-			bad = j
-		}
-	}
-	return bad
 }

@@ -23,6 +23,8 @@ type Tier struct {
 	Work int
 	// OnDemand keeps the package from choosing the tier: only Select does.
 	OnDemand bool
+
+	vectors *vectors // nil: pure Go
 }
 
 var pureGo = &Tier{

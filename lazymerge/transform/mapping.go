@@ -37,7 +37,7 @@ func (m *mapping) Rows(ctx context.Context, dst, src, _ []byte, lo, hi int64) er
 		part := m.bytes(lo, from, to)
 		s.delta = grow(s.delta, int((to-from)*m.cols))
 		kernel.Load(s.delta, src[part.lo:part.hi], m.dtype)
-		sound := m.param.AllowNonFinite || finite(s.delta)
+		sound := m.param.AllowNonFinite || kernel.Finite(s.delta)
 		if err := m.change(s, s.delta, from, to); err != nil {
 			return err
 		}
@@ -46,15 +46,6 @@ func (m *mapping) Rows(ctx context.Context, dst, src, _ []byte, lo, hi int64) er
 		}
 		return nil
 	})
-}
-
-func finite(values []float32) bool {
-	for _, x := range values {
-		if x-x != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func firstInfinite(b []byte, t kernel.DType) int64 {

@@ -3,6 +3,7 @@ package transform
 import (
 	"math"
 
+	"lorafs/lazymerge/kernel"
 	"lorafs/safetensors"
 )
 
@@ -84,7 +85,7 @@ func (x Scaling) scaleRows(cols int64) change {
 // for the next group of rows.
 func (x Scaling) scaleColumns(rows, cols, n, groups int64) change {
 	inputs := n / groups
-	kernel := cols / inputs
+	size := cols / inputs // of an input's kernel
 	return func(s *scratch, w []float32, lo, hi int64) error {
 		by, err := s.read(x.By, 0, n)
 		if err != nil {
@@ -93,8 +94,12 @@ func (x Scaling) scaleColumns(rows, cols, n, groups int64) change {
 		for i := lo; i < hi; i++ {
 			row := w[(i-lo)*cols:][:cols]
 			l := by[i/(rows/groups)*inputs:]
+			if size == 1 {
+				kernel.Mul(row, l)
+				continue
+			}
 			for j := range row {
-				row[j] *= l[int64(j)/kernel]
+				row[j] *= l[int64(j)/size]
 			}
 		}
 		return nil

@@ -16,8 +16,11 @@ type scratch struct {
 	sums   []float32 // W + d of a few rows
 	bytes  []byte
 
+	squares [16]float64 // for kernel.Squares
+
 	// of computed matrices
 	delta, turn, left, right []float32
+	packed                   []byte
 }
 
 var pool = sync.Pool{New: func() any { return new(scratch) }}
