@@ -317,9 +317,11 @@ func (p *planner) placeElsewhere(e placedEdit, err error) (ok bool, _ error) {
 	if ok, err := p.placeExpert(e); ok || err != nil {
 		return ok, err
 	}
-	if s, ok := p.names.Joined(e.Module, e.Param); ok {
-		if st, ok := p.layOutSources(s, 0); ok {
-			return p.placeRows(e, st)
+	for _, elsewhere := range []func(module, param string) (resolve.Storage, bool){p.names.Joined, p.names.Spread} {
+		if s, ok := elsewhere(e.Module, e.Param); ok {
+			if st, ok := p.layOutSources(s, 0); ok {
+				return p.placeRows(e, st)
+			}
 		}
 	}
 	return false, nil

@@ -405,3 +405,36 @@ func TestQuantizedStack(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRowsOfSplitLayers merges the adapter of a layer that the base stores in parts.
+func TestRowsOfSplitLayers(t *testing.T) {
+	at := "nomic_bert.layers.0.self_attn."
+	var disk []numbered
+	for i, name := range []string{"q_proj", "k_proj", "v_proj"} {
+		disk = append(disk, numbered{at + name + ".weight", 10 * i, []int64{2, 3}})
+	}
+	a := numbered{"base_model.model.nomic_bert.encoder.layers.0.attn.Wqkv.lora_A.weight", 3, []int64{2, 3}}
+	b := numbered{"base_model.model.nomic_bert.encoder.layers.0.attn.Wqkv.lora_B.weight", 7, []int64{6, 2}}
+	base, dir := pairOf(t, `{"model_type": "nomic_bert", "architectures": ["NomicBertForMaskedLM"]}`, disk, "", []numbered{a, b})
+	got := mergedValues(t, openPair(t, base, dir, lazymerge.Options{}), 1<<20)
+	delta := product(a, b)
+	for i, d := range disk {
+		want := d.values()
+		for n := range want {
+			want[n] += delta[6*i+n]
+		}
+		if !slices.Equal(got[d.name], want) {
+			t.Errorf("%s: got %v, want %v", d.name, got[d.name], want)
+		}
+	}
+}
+
+// TestFewExperts: parts of a list that is too short hold nothing.
+func TestFewExperts(t *testing.T) {
+	disk := []numbered{{"model.layers.1.mlp.experts.0.down_proj.weight", 1, []int64{3, 2}}}
+	base, dir := pairOf(t, `{"model_type": "ernie4_5_vl_moe"}`, disk, `, "target_modules": [], "target_parameters": ["experts.down_proj"]`,
+		stackOf("model.layers.1.mlp.vision_moe.experts", 1, 2, 3))
+	if _, err := tryPair(t, base, dir); err == nil {
+		t.Error("merged into no expert")
+	}
+}

@@ -57,6 +57,31 @@ func (x *Index) Joined(module, param string) (Storage, bool) {
 	return Storage{}, false
 }
 
+// Spread tells how the weight of a module is stored that the loader splits by rows: the
+// base holds the parts, as a model saved in today's form does, and the adapter names
+// the whole.
+func (x *Index) Spread(module, param string) (Storage, bool) {
+	own := x.own()
+	runtime := own.canonical(join(module, param), nil)
+	for _, r := range own.converts {
+		names, _ := r.convert(runtime)
+		if len(names) == 0 || !slices.Equal(r.Ops, []string{"Chunk(dim=0)"}) {
+			continue
+		}
+		s := Storage{Parts: 1}
+		for _, n := range names {
+			dot := strings.LastIndexByte(n, '.')
+			m, err := x.Find(n[:max(dot, 0)], n[dot+1:])
+			if err != nil || m.Tied {
+				return s, false
+			}
+			s.Sources = append(s.Sources, []string{m.Name})
+		}
+		return s, true
+	}
+	return Storage{}, false
+}
+
 // heads are the numbers of heads of queries, keys and values, nil when config.json does
 // not tell.
 func (x *Index) heads() []int64 {

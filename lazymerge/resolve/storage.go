@@ -67,15 +67,13 @@ func (e *ConvertedError) Storage() (s Storage, ok bool) {
 	default:
 		return s, false
 	}
-	if !s.Stacked {
-		for _, names := range sources {
-			if len(names) != 1 {
-				return s, false
-			}
+	for _, names := range sources {
+		if len(names) == 0 || len(names) > 1 && !s.Stacked {
+			return s, false
 		}
 	}
 	s.Sources = sources
-	return s, true
+	return s, len(sources) > 0
 }
 
 func dim(op string) int {
