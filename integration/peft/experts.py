@@ -100,23 +100,54 @@ def qwen3_vl_moe(d: Dims) -> nn.Module:
     )
 
 
+# Further model types with stacks of experts, for runs with other seeds.
+FAMILIES = (
+    "afmoe", "aria_text", "axk1", "axk2", "bailing_hybrid", "beam", "cohere2_moe", "deepseek_v2", "deepseek_v32", "ernie4_5_moe", "exaone_moe",
+    "flex_olmo", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "granitemoe", "granitemoe_swa", "granitemoehybrid", "granitemoeshared", "hy_v3", "hy_v4",
+    "inkling2_text", "inkling_text", "jetmoe", "kimi_linear", "kolibri1", "laguna", "longcat_flash", "mellum", "mimo_v2_flash", "minimax", "minimax_m2",
+    "minimax_m3_vl_text", "nemotron_h", "phimoe", "qwen2_moe", "qwen3_5_moe_text", "qwen3_next", "solar_open",
+)  # fmt: skip
+
+
+def _family(kind: str) -> Callable[[Dims], nn.Module]:
+    """A model of the type with small values for what its configuration has of these."""
+
+    def build(d: Dims) -> nn.Module:
+        config_class = tf.models.auto.configuration_auto.CONFIG_MAPPING[kind]
+        sizes = _decoder(
+            d, head_dim=8, moe_intermediate_size=d.hidden // 4 + 2, num_experts=EXPERTS, num_local_experts=EXPERTS, n_routed_experts=EXPERTS, moe_num_experts=EXPERTS,
+            num_experts_per_tok=2, moe_topk=2, moe_k=2, n_shared_experts=1, num_shared_experts=1, n_group=1, topk_group=1, first_k_dense_replace=1,
+            num_dense_layers=1, moe_layer_start_index=1, decoder_sparse_step=1, mlp_layer_types=["dense", "sparse"], shared_expert_intermediate_size=12,
+            ffn_hidden_size=12, expert_ffn_hidden_size=10, kv_lora_rank=8, q_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4, v_head_dim=8,
+            linear_num_value_heads=2, linear_num_key_heads=2, linear_key_head_dim=4, linear_value_head_dim=4, mamba_num_heads=2, mamba_head_dim=8,
+            mamba_n_heads=4, mamba_d_head=d.hidden // 4, mamba_n_groups=1, n_groups=1, ssm_state_size=4, num_layers=2,
+        )  # fmt: skip
+        default = config_class()
+        known = {name: value for name, value in sizes.items() if name in vars(default) or name in config_class.__annotations__}
+        if types := getattr(default, "layer_types", None):
+            known["layer_types"] = (list(dict.fromkeys(types)) * 2)[:2]
+        names = tf.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        return getattr(tf, names[kind])(config_class(**known))
+
+    return build
+
+
 BASES: dict[str, Callable[[Dims], nn.Module]] = {
     f.__name__: f
     for f in (mixtral, mixtral_square, qwen3_moe, deepseek_v3, olmoe, jamba, gpt_oss, gpt_oss_square, llama4, qwen3_vl_moe)
-}  # fmt: skip
+} | {kind: _family(kind) for kind in FAMILIES}  # fmt: skip
 
 
 def lay_out(base: str, directory: Path) -> None:
-    """Gives a saved model the layout of the hub where it has another one here."""
+    """Gives a saved model the layout of the hub where this transformers saves another one."""
+    if base != "qwen3_vl_moe":
+        return
     for file in directory.glob("*.safetensors"):
         tensors = load_file(file)
         for name, value in tensors.items():
-            if base == "qwen3_vl_moe" and ".mlp.experts." in name:
+            if ".mlp.experts." in name:
                 tensors[name] = value.transpose(1, 2).contiguous()
-            if name.endswith("e_score_correction_bias"):  # kept in this dtype whatever the model's
-                tensors[name] = value.float()
-        if base in BASES:
-            save_file(tensors, file, metadata={"format": "pt"})
+        save_file(tensors, file, metadata={"format": "pt"})
 
 
 # --- adapters ---

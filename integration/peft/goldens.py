@@ -77,10 +77,13 @@ def base_name(case: Case) -> str:
 
 
 def make_base(case: Case, seed: int, out: Path) -> None:
-    builder = (bases.BASES | sweep.BUILDERS | experts.BASES)[case.base.removesuffix("_sharded").removesuffix("_fused")]
+    name = case.base.removesuffix("_sharded").removesuffix("_fused")
+    builder = (bases.BASES | sweep.BUILDERS | experts.BASES)[name]
     model = bases.randomise(builder(bases.Dims(seed)), seed_of(case.base, seed))
     shard = bases.SHARD_BYTES.get(case.base, 5_000_000)
     save_model(case, model.to(TORCH_DTYPES[case.dtype]), out, max_shard_size=shard)
+    if name in experts.BASES:  # some parameters keep a dtype of their own when they are loaded
+        save_model(case, model_class(case, out).from_pretrained(out, dtype=TORCH_DTYPES[case.dtype]), out)
 
 
 def save_model(case: Case, model: tf.PreTrainedModel, out: Path, **options: Any) -> None:
