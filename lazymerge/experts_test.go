@@ -471,3 +471,24 @@ func TestOddShapes(t *testing.T) {
 		t.Error("no pair opened")
 	}
 }
+
+// TestUnknownOrderOfLevels: in a module that no table knows the shapes tell which level
+// is for which parameter, or nothing does.
+func TestUnknownOrderOfLevels(t *testing.T) {
+	const module = "net.0.moe"
+	fields := `, "target_modules": [], "target_parameters": ["moe.wide", "moe.back"], "peft_version": "0.18.0"`
+	wide := numbered{module + ".wide", 1, []int64{3, 4, 8}}
+	adapter := append(stackOf(module+".base_layer", 3, 4, 8), stackOf(module, 3, 5, 4)...)
+	base, dir := pairOf(t, `{"model_type": "nova"}`, []numbered{wide, {module + ".back", 1, []int64{3, 5, 4}}}, fields, adapter)
+	r := openPair(t, base, dir, lazymerge.Options{}).Report()
+	for _, c := range r.Edits {
+		if inner := strings.Contains(c.Keys[0], "base_layer"); inner != (c.Tensor == wide.name) {
+			t.Errorf("%s gets %s", c.Tensor, c.Keys)
+		}
+	}
+	base, dir = pairOf(t, `{"model_type": "nova"}`, []numbered{wide, {module + ".back", 1, []int64{3, 8, 4}}}, fields,
+		append(stackOf(module+".base_layer", 3, 4, 8), stackOf(module, 3, 4, 8)...))
+	if _, err := tryPair(t, base, dir); !errors.As(err, new(*lazymerge.UnmatchedError)) || !strings.Contains(err.Error(), "fits several") {
+		t.Error(err)
+	}
+}
