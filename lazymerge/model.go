@@ -26,8 +26,9 @@ import (
 // Options say how a Model is merged.
 type Options struct {
 	Rounding       transform.Rounding
-	AllowUnused    bool // adapter tensors that match nothing are left out, with a warning
-	AllowNonFinite bool // NaN, Inf and overflow are passed on
+	AllowUnused    bool                  // adapter tensors that match nothing are left out, with a warning
+	AllowNonFinite bool                  // NaN, Inf and overflow are passed on
+	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
 	Workers        Workers // nil: no bound
 }
@@ -80,7 +81,7 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 	if a.Err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, a.Err)
 	}
-	recipe, err := peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+	recipe, err := peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite, Experts: opt.Experts})
 	if err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, err)
 	}
