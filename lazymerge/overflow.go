@@ -19,16 +19,18 @@ func (m *Model) checkRange(ctx context.Context, norms map[*safetensors.Tensor]fl
 	if m.opt.AllowNonFinite {
 		return nil
 	}
-	for _, o := range m.plan.outputs {
-		if safe(o, norms) {
-			continue
-		}
-		c, err := m.rounded(o, m.opt.Rounding, false)
-		if err != nil {
-			return err
-		}
-		if err := c.scan(ctx); err != nil {
-			return &EditError{Adapter: m.recipe.File, Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err}
+	for _, p := range m.plans {
+		for _, o := range p.outputs {
+			if safe(o, norms) {
+				continue
+			}
+			c, err := m.rounded(p, o, m.opt.Rounding, false)
+			if err != nil {
+				return err
+			}
+			if err := c.scan(ctx); err != nil {
+				return &EditError{Adapter: m.recipe.File, Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err}
+			}
 		}
 	}
 	return nil

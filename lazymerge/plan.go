@@ -28,9 +28,10 @@ type output struct {
 
 type placedEdit struct {
 	transform.Edit
-	order int // place in the recipe
-	how   string
-	part  part
+	order   int // place in the recipe
+	how     string
+	part    part
+	segment segment
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -54,8 +55,11 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 }
 
 func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Bound, error) {
-	if e.part.some() {
+	switch {
+	case e.part.some():
 		return e.part.bind(e.Transform, p, r)
+	case e.segment.some():
+		return e.segment.bind(e.Transform, p, r)
 	}
 	return e.Transform.Bind(p, r)
 }
@@ -349,8 +353,12 @@ func (p *planner) hasModule(name string) bool {
 	})
 }
 
-// makePlan plans the recipe for the component that all of its edits fit.
-func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
+// makePlan plans the recipe: where its edits do not name their components, for the one
+// that all of them fit.
+func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
+	if r.ByPart {
+		return planParts(b, r, opt)
+	}
 	var fits []*planner
 	var best *planner
 	for _, c := range b.components {
@@ -380,7 +388,7 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
 	if err := best.finish(); err != nil {
 		return nil, err
 	}
-	return best, nil
+	return []*planner{best}, nil
 }
 
 func (p *planner) finish() error {

@@ -164,8 +164,8 @@ var codes = []code{
 	{
 		name:  "format-unsupported",
 		title: "The adapter is in a format that is not read yet",
-		cause: "This version reads adapters that PEFT saved: a directory with adapter_config.json and adapter_model.safetensors. Single files of kohya, LyCORIS and diffusers are not read yet.",
-		fix:   "Convert it to a PEFT adapter, or wait for a version that reads the format.",
+		cause: "Adapters are read as PEFT saves them (a directory with adapter_config.json and adapter_model.safetensors), and as one safetensors file of kohya, LyCORIS or diffusers. Pickle files can run code when they are read, so they are not.",
+		fix:   "Save it again as safetensors, with the program that made it.",
 	},
 	{
 		name:  "index-broken",
@@ -220,6 +220,12 @@ var codes = []code{
 		title: "A symbolic link leaves the directory",
 		cause: "Links are followed inside the named directory and into the blobs of a Hugging Face cache. A link to elsewhere could show a file that nobody named, so it is not followed.",
 		fix:   "Name the directory that the link points into, or replace the link by the file:\n\tln -f {target} {link}",
+	},
+	{
+		name:  "metadata-field",
+		title: "The settings in the adapter's header cannot be honoured",
+		cause: "diffusers writes the settings of an adapter into the header of its file (lora_adapter_metadata). They are damaged, or change the merge in a way that this version does not know.",
+		fix:   "Save the adapter again with diffusers. A file without these settings is read as well: its scale is then alpha divided by the rank where it has an alpha, else 1.",
 	},
 	{
 		name:  "name-collision",
@@ -358,6 +364,12 @@ var codes = []code{
 		title: "The base has no tensors for modules of the adapter",
 		cause: "The adapter was trained on another model, or on the same model in another class (a vision-language model instead of its text part), whose modules have other names.",
 		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint. To merge the rest without them:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "tensor-value",
+		title: "A tensor does not hold the number that its name promises",
+		cause: "A scale such as alpha is one number. The file was written by a program that means something else by the name, or it was damaged.",
+		fix:   "Get the adapter again, or save it again with the program that made it.",
 	},
 	{
 		name:  "type-never",
