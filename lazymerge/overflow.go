@@ -49,8 +49,8 @@ func (m *merged) scan(ctx context.Context) error {
 	if m.rows == 0 || m.rowBytes == 0 {
 		return nil
 	}
-	step := max(1, tileBytes/m.rowBytes)
-	buf := make([]byte, step*m.rowBytes)
+	step := m.aligned(max(1, tileBytes/m.rowBytes))
+	buf := make([]byte, min(step, m.rows)*m.rowBytes)
 	for lo := int64(0); lo < m.rows; lo += step {
 		hi := min(lo+step, m.rows)
 		if err := m.compute(ctx, buf[:(hi-lo)*m.rowBytes], lo, hi); err != nil {
@@ -80,6 +80,13 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 			}
 		case transform.AddBias:
 			bound = math.Abs(v.Scale) * norms[v.Bias] / slack
+		case transform.Ranged:
+			added, times := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
+			// No sound model has weights beyond 64.
+			bound = max(added/slack, (64*times+added)/largest)
+			if math.IsInf(bound, 1) && o.info.DType != safetensors.F16 {
+				bound = 0 // nothing is known, and the range is wide
+			}
 		default:
 			for _, r := range t.Tensors() {
 				bound = max(bound, norms[r]/largest)

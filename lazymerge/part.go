@@ -50,7 +50,10 @@ func (p part) bind(t transform.Transform, whole transform.Param, r transform.Rou
 	for _, n := range whole.Shape[1:] {
 		width *= n
 	}
-	b := partBound{Bound: inner, first: first, count: count, width: width}
+	b := partBound{Bound: inner, first: first, count: count, width: width, total: whole.Shape[0]}
+	if from, ok := inner.(transform.FromBase); ok {
+		return partFromBase{b, from}, nil
+	}
 	if prep, ok := inner.(transform.Preparer); ok {
 		return partPreparer{b, prep}, nil
 	}
@@ -70,6 +73,19 @@ func everyRow(v transform.Replace, rows int64) transform.ReplaceRows {
 type partBound struct {
 	transform.Bound
 	first, count, width int64
+	total               int64 // rows of the tensor
+}
+
+// Group is the inner edit's where its groups meet the part's ends, else all rows.
+func (b partBound) Group() int64 {
+	g, ok := b.Bound.(transform.Grouped)
+	switch {
+	case !ok:
+		return 1
+	case b.first%g.Group() == 0 && (b.count%g.Group() == 0 || b.first+b.count == b.total):
+		return g.Group()
+	}
+	return max(b.total, 1)
 }
 
 func (b partBound) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
@@ -89,8 +105,22 @@ type partPreparer struct {
 	prep transform.Preparer
 }
 
-func (b partPreparer) Prepare(ctx context.Context, packed []byte, rows func(ctx context.Context, dst []byte, lo, hi int64) error) error {
-	return b.prep.Prepare(ctx, packed, func(ctx context.Context, dst []byte, lo, hi int64) error {
+func (b partPreparer) Prepare(ctx context.Context, packed []byte, rows rowReader) error {
+	return b.prep.Prepare(ctx, packed, b.shift(rows))
+}
+
+type partFromBase struct {
+	partBound
+	from transform.FromBase
+}
+
+func (b partFromBase) PackFrom(ctx context.Context, dst []byte, rows rowReader) error {
+	return b.from.PackFrom(ctx, dst, b.shift(rows))
+}
+
+// shift counts rows from the part's first.
+func (b partBound) shift(rows rowReader) rowReader {
+	return func(ctx context.Context, dst []byte, lo, hi int64) error {
 		return rows(ctx, dst, b.first+lo, b.first+hi)
-	})
+	}
 }

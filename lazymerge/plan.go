@@ -190,6 +190,9 @@ func (p *planner) missing(e placedEdit, err error) error {
 	default:
 		return err
 	}
+	if e.Optional && u.Ambiguous == nil {
+		return nil
+	}
 	replace, ok := e.Transform.(transform.Replace)
 	if e.Adds && ok && u.Ambiguous == nil {
 		p.addTensor(e, replace)

@@ -24,6 +24,7 @@ type merged struct {
 	cache    *cache.Cache[Key]
 	workers  Workers
 	rows     int64
+	group    int64 // rows that edits need together, see transform.Grouped
 	rowBytes int64 // of the view
 	srcBytes int64 // of the source, which may have another dtype
 	inputs   []*safetensors.Tensor
@@ -42,6 +43,7 @@ func newMerged(o *output, key Key, opt Options) *merged {
 	}
 	m.rowBytes = row * int64(o.info.DType.Bits()) / 8
 	m.srcBytes = row * int64(o.from.DType.Bits()) / 8
+	m.group = groupOf(o.chain, m.rows)
 	m.inputs = append(m.inputs, o.from)
 	for _, e := range o.chain {
 		if read := e.Transform.Tensors(); len(read) > 0 {
@@ -51,6 +53,29 @@ func newMerged(o *output, key Key, opt Options) *merged {
 	}
 	return m
 }
+
+// groupOf is the number of rows that all of the edits can take at a time.
+func groupOf(chain []boundEdit, rows int64) int64 {
+	group := int64(1)
+	for _, e := range chain {
+		if g, ok := e.bound.(transform.Grouped); ok {
+			group = min(common(group, max(g.Group(), 1)), max(rows, 1))
+		}
+	}
+	return group
+}
+
+// common is the least common multiple.
+func common(a, b int64) int64 {
+	x, y := a, b
+	for y != 0 {
+		x, y = y, x%y
+	}
+	return a / x * b
+}
+
+// aligned is the least multiple of the group that is not below n.
+func (m *merged) aligned(n int64) int64 { return (n + m.group - 1) / m.group * m.group }
 
 // span is the rows that a byte range touches and those that it covers whole.
 type span struct {
@@ -70,6 +95,9 @@ func rowSpan(rowBytes, off, n int64) span {
 // smaller one goes through tiles that the cache keeps.
 func (m *merged) readAt(ctx context.Context, p []byte, off int64) error {
 	s := rowSpan(m.rowBytes, off, int64(len(p)))
+	if m.group > 1 {
+		return m.readGroups(ctx, p, off, s)
+	}
 	if s.beyond-s.whole < directRows {
 		return m.readTiles(ctx, p, off)
 	}
@@ -82,6 +110,26 @@ func (m *merged) readAt(ctx context.Context, p []byte, off int64) error {
 		return err
 	}
 	return m.readEdge(ctx, p[tail:], off+tail)
+}
+
+// readGroups is readAt where rows depend on their neighbours: the groups at the edges
+// come from tiles.
+func (m *merged) readGroups(ctx context.Context, p []byte, off int64, s span) error {
+	whole, beyond := m.aligned(s.whole), s.beyond
+	if beyond < m.rows {
+		beyond -= beyond % m.group
+	}
+	if beyond-whole < directRows {
+		return m.readTiles(ctx, p, off)
+	}
+	head, tail := whole*m.rowBytes-off, beyond*m.rowBytes-off
+	if err := m.readTiles(ctx, p[:head], off); err != nil {
+		return err
+	}
+	if err := m.compute(ctx, p[head:tail], whole, beyond); err != nil {
+		return err
+	}
+	return m.readTiles(ctx, p[tail:], off+tail)
 }
 
 // edgeRows holds single rows on their way to the edges of a request.
@@ -106,7 +154,7 @@ func (m *merged) readEdge(ctx context.Context, p []byte, off int64) error {
 }
 
 func (m *merged) readTiles(ctx context.Context, p []byte, off int64) error {
-	tileRows := max(1, tileBytes/m.rowBytes)
+	tileRows := m.aligned(max(1, tileBytes/m.rowBytes))
 	for len(p) > 0 {
 		tile := off / (tileRows * m.rowBytes)
 		lo := tile * tileRows
@@ -126,7 +174,7 @@ func (m *merged) readTiles(ctx context.Context, p []byte, off int64) error {
 	return nil
 }
 
-// compute fills dst with the merged rows [lo,hi).
+// compute fills dst with the merged rows [lo,hi), whole groups of them.
 func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
 	if err := m.workers.acquire(ctx); err != nil {
 		return err
@@ -142,7 +190,7 @@ func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
 		}
 		held = append(held, b)
 	}
-	step := max(1, blockBytes/m.rowBytes)
+	step := m.aligned(max(1, blockBytes/m.rowBytes))
 	for ; lo < hi; lo += step {
 		end := min(lo+step, hi)
 		block := dst[:(end-lo)*m.rowBytes]
@@ -199,9 +247,14 @@ func (m *merged) ready(ctx context.Context, i int) (*cache.Buf, error) {
 	e := &m.chain[i]
 	var packed *cache.Buf
 	if size := e.bound.PackSize(); size > 0 {
-		key := m.key
+		key, fill := m.key, e.pack
 		key.Part = int32(-1 - i)
-		b, err := m.cache.Get(ctx, key, size, e.pack)
+		if from, ok := e.bound.(transform.FromBase); ok {
+			fill = func(ctx context.Context, dst []byte) error {
+				return m.before(ctx, i, func(rows rowReader) error { return from.PackFrom(ctx, dst, rows) })
+			}
+		}
+		b, err := m.cache.Get(ctx, key, size, fill)
 		if err != nil {
 			return nil, err
 		}
@@ -220,32 +273,54 @@ func (m *merged) ready(ctx context.Context, i int) (*cache.Buf, error) {
 }
 
 func (m *merged) prepare(ctx context.Context, i int, packed *cache.Buf) error {
-	var before []*cache.Buf // factors of the edits that come first
-	defer func() { releaseAll(before) }()
+	p := m.chain[i].bound.(transform.Preparer)
+	return m.before(ctx, i, func(rows rowReader) error { return p.Prepare(ctx, packedBytes(packed), rows) })
+}
+
+// rowReader fills dst with the rows [lo,hi) of a parameter.
+type rowReader = func(ctx context.Context, dst []byte, lo, hi int64) error
+
+// before runs step with a reader of the rows that edit i finds: those of the source
+// after the edits that come first.
+func (m *merged) before(ctx context.Context, i int, step func(rows rowReader) error) error {
+	var first []*cache.Buf // factors of those edits
+	defer func() { releaseAll(first) }()
 	for j := range i {
 		b, err := m.ready(ctx, j)
 		if err != nil {
 			return err
 		}
-		before = append(before, b)
+		first = append(first, b)
 	}
-	p := m.chain[i].bound.(transform.Preparer)
-	return p.Prepare(ctx, packedBytes(packed), func(ctx context.Context, dst []byte, lo, hi int64) error {
-		src, err := m.load(ctx, dst, lo, hi)
-		if err != nil {
+	group := groupOf(m.chain[:i], m.rows)
+	return step(func(ctx context.Context, dst []byte, lo, hi int64) error {
+		from, to := lo/group*group, min((hi+group-1)/group*group, m.rows)
+		if from == lo && to == hi {
+			return m.apply(ctx, dst, i, first, lo, hi)
+		}
+		whole := make([]byte, (to-from)*m.rowBytes)
+		err := m.apply(ctx, whole, i, first, from, to)
+		copy(dst[:(hi-lo)*m.rowBytes], whole[(lo-from)*m.rowBytes:])
+		return err
+	})
+}
+
+// apply fills dst with the rows [lo,hi) after the first n edits.
+func (m *merged) apply(ctx context.Context, dst []byte, n int, packs []*cache.Buf, lo, hi int64) error {
+	src, err := m.load(ctx, dst, lo, hi)
+	if err != nil {
+		return err
+	}
+	for j := range n {
+		if err := m.chain[j].bound.Rows(ctx, dst, src, packedBytes(packs[j]), lo, hi); err != nil {
 			return err
 		}
-		for j := range i {
-			if err := m.chain[j].bound.Rows(ctx, dst, src, packedBytes(before[j]), lo, hi); err != nil {
-				return err
-			}
-			src = dst
-		}
-		if i == 0 {
-			copy(dst, src)
-		}
-		return nil
-	})
+		src = dst
+	}
+	if n == 0 {
+		copy(dst, src)
+	}
+	return nil
 }
 
 // packedBytes is nil for an edit without factors to pack.

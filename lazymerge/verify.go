@@ -218,7 +218,7 @@ func (v *verifier) compare(o *output, theirs *safetensors.Tensor, r transform.Ro
 	if m.rows == 0 || m.rowBytes == 0 {
 		return d, nil
 	}
-	step := max(1, verifyRows/m.rowBytes)
+	step := min(m.aligned(max(1, verifyRows/m.rowBytes)), m.rows)
 	buf := make([]byte, step*m.rowBytes)
 	var row [3][]float32
 	for i := range row {

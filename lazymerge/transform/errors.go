@@ -13,6 +13,7 @@ type ShapeError struct {
 	Other  string  // adapter tensor
 	Want   []int64 // shape that the parameter asks of Other
 	Got    []int64 // shape that Other has
+	Made   bool    // Got is of a matrix that Other and further tensors make
 }
 
 func (e *ShapeError) Error() string {
@@ -22,6 +23,9 @@ func (e *ShapeError) Error() string {
 	}
 	if e.Other != "" {
 		other = fmt.Sprintf("%q", e.Other)
+	}
+	if e.Made {
+		other = "the matrix made of " + other
 	}
 	return fmt.Sprintf("%s has shape %v, but %s needs %v", other, e.Got, base, e.Want)
 }

@@ -12,8 +12,8 @@ import (
 // rows×cols: delta = left·right.
 type factors struct {
 	rows, cols, rank int64
-	left             *safetensors.Tensor // rows×rank, or the transpose
-	right            *safetensors.Tensor // rank×cols, or the transpose
+	left             factor // rows×rank, or the transpose
+	right            factor // rank×cols, or the transpose
 	transposed       bool
 }
 
@@ -51,7 +51,7 @@ func (f *factors) packRows(ctx context.Context, s *scratch, p *kernel.Packer) er
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			row, err := s.read(f.right, k*f.cols+from, k*f.cols+min(from+packChunk, f.cols))
+			row, err := f.right.read(s, k*f.cols+from, k*f.cols+min(from+packChunk, f.cols))
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ func (f *factors) packColumns(ctx context.Context, s *scratch, p *kernel.Packer)
 			return err
 		}
 		end := min(j+step, f.cols)
-		cols, err := s.read(f.right, j*f.rank, end*f.rank)
+		cols, err := f.right.read(s, j*f.rank, end*f.rank)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (f *factors) gather(s *scratch, lo, hi int64) error {
 	s.coeffs.Reset(int(hi-lo), int(f.rank))
 	if f.transposed {
 		for k := range f.rank {
-			col, err := s.read(f.left, k*f.rows+lo, k*f.rows+hi)
+			col, err := f.left.read(s, k*f.rows+lo, k*f.rows+hi)
 			if err != nil {
 				return err
 			}
@@ -92,7 +92,7 @@ func (f *factors) gather(s *scratch, lo, hi int64) error {
 		}
 		return nil
 	}
-	rows, err := s.read(f.left, lo*f.rank, hi*f.rank)
+	rows, err := f.left.read(s, lo*f.rank, hi*f.rank)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func orient(p Param, k Kind, a, b *safetensors.Tensor) (factors, error) {
 	if k == Conv {
 		okB = okB && ones(b.Shape, 2)
 	}
-	f := factors{rows: rows, cols: cols, rank: ra, left: b, right: a}
+	f := factors{rows: rows, cols: cols, rank: ra, left: storedFactor{b}, right: storedFactor{a}}
 	if !okB || rb != ra {
 		return f, shapeError(p, b, []int64{outputs(p, k, na), ra})
 	}
@@ -135,7 +135,7 @@ func orient(p Param, k Kind, a, b *safetensors.Tensor) (factors, error) {
 	case straight && sameInner(p, k, a):
 		return f, nil
 	case turned:
-		f.left, f.right, f.transposed = a, b, true
+		f.left, f.right, f.transposed = f.right, f.left, true
 		return f, nil
 	}
 	return f, mismatch(p, k, a, b, ra)

@@ -15,6 +15,9 @@ type scratch struct {
 	wide   []float32 // adapter values, widened
 	sums   []float32 // W + d of a few rows
 	bytes  []byte
+
+	// of computed matrices
+	delta, turn, left, right []float32
 }
 
 var pool = sync.Pool{New: func() any { return new(scratch) }}

@@ -76,6 +76,33 @@ type Preparer interface {
 	Prepare(ctx context.Context, packed []byte, rows func(ctx context.Context, dst []byte, lo, hi int64) error) error
 }
 
+// FromBase is a Bound whose packed bytes depend on the whole parameter (a decomposition
+// of the base, a dense matrix made with it). They lie in the cache, count against its
+// bound, and are made again after an eviction.
+type FromBase interface {
+	Bound
+	// PackFrom takes the place of Pack. rows gives the *unmerged* rows [lo,hi) of the
+	// parameter, as for Preparer.
+	PackFrom(ctx context.Context, dst []byte, rows func(ctx context.Context, dst []byte, lo, hi int64) error) error
+}
+
+// Grouped is a Bound whose merged rows depend on their neighbours: Rows is called with
+// lo a multiple of Group, and hi one as well or the last row's end.
+type Grouped interface {
+	Bound
+	// Group is the number of rows that belong together, at least 1.
+	Group() int64
+}
+
+// Ranged is a Transform that says how far it can take a weight.
+type Ranged interface {
+	Transform
+	// Range bounds a merged weight by times·|w| + added, from the Frobenius norms of
+	// the adapter's tensors. (0, 1) only when nothing changes; infinite when there is
+	// no bound.
+	Range(norm func(*safetensors.Tensor) float64) (added, times float64)
+}
+
 // Description is the report line of a transform.
 type Description struct {
 	Type    string  // "lora", "dora", "replace", "rows", "bias"…
@@ -104,6 +131,9 @@ type Edit struct {
 	// Adds allows the parameter to be absent in the base (a task head, an untied
 	// output): the tensor is then new. Only a Replace may add.
 	Adds bool
+	// Optional allows the parameter to be absent: the edit then has nothing to do (a
+	// bias that the layer does not have).
+	Optional bool
 	// Alt are parameters of the module to look for when Param is absent, in order
 	// (torch's MultiheadAttention keeps its projection as in_proj_weight).
 	Alt  []string

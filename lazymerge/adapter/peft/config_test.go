@@ -25,9 +25,12 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := LoRAConfig{R: 8, Alpha: 8, Bias: "none"}
-	if !reflect.DeepEqual(c.LoRA, want) {
-		t.Errorf("got %+v, want %+v", c.LoRA, want)
+	s, ok := c.own.(*loraSettings)
+	if !ok || s.Rank.Value != 8 || s.Alpha.Value != 8 || c.Bias != "none" {
+		t.Errorf("got %+v with %+v", c, s)
+	}
+	if s.RSLoRA || s.DoRA || s.LoRABias || s.MiCA {
+		t.Errorf("got %+v", s)
 	}
 }
 
@@ -44,15 +47,25 @@ func TestConfigValues(t *testing.T) {
 	}
 	want := &Config{
 		Path: "adapter_config.json", PeftType: "LORA", TaskType: "CAUSAL_LM", Base: "org/base", Revision: "main", AutoClass: "X", Version: "0.21.2",
-		LoRA: LoRAConfig{
-			R: 4, Alpha: 6.5, RSLoRA: true, Bias: "all", MiCA: true, TieWeights: true,
-			RankPattern:   []RankPattern{{"z", 2}, {"a", 3}},
-			AlphaPattern:  []AlphaPattern{{"b", 1}, {"a", 2.5}},
-			TargetModules: []string{"q", "v"}, ModulesToSave: []string{"score"},
-			TokenIndices: []TokenIndices{{"embed_tokens", []int64{7, 1}}},
-			Replication:  [][2]int{{0, 2}, {1, 3}},
-		},
+		Bias: "all", TieWeights: true, TargetModules: []string{"q", "v"}, ModulesToSave: []string{"score"},
+		TokenIndices: []TokenIndices{{"embed_tokens", []int64{7, 1}}},
+		Replication:  [][2]int{{0, 2}, {1, 3}},
 	}
+	s, _ := c.own.(*loraSettings)
+	if s == nil || !s.RSLoRA || !s.MiCA || s.Rank.Value != 4 || s.Alpha.Value != 6.5 {
+		t.Fatalf("settings %+v", s)
+	}
+	for i, x := range []modulePattern[int64]{{Pattern: "z", Value: 2}, {Pattern: "a", Value: 3}} {
+		if got := s.Rank.Patterns[i]; got.Pattern != x.Pattern || got.Value != x.Value {
+			t.Errorf("rank pattern %+v", got)
+		}
+	}
+	for i, x := range []modulePattern[float64]{{Pattern: "b", Value: 1}, {Pattern: "a", Value: 2.5}} {
+		if got := s.Alpha.Patterns[i]; got.Pattern != x.Pattern || got.Value != x.Value {
+			t.Errorf("alpha pattern %+v", got)
+		}
+	}
+	c.own = nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

@@ -156,3 +156,7 @@ func shortList(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
+
+func (p *parser) fieldError(field string, err error) error {
+	return &FieldError{Path: p.config.Path, Field: field, Value: "a pattern", Reason: "it cannot be used: " + err.Error()}
+}

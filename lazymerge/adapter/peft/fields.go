@@ -1,12 +1,15 @@
 package peft
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // use says what becomes of a config field.
 type use uint8
 
 const (
-	used    use = iota // read by config.go
+	used    use = iota // read
 	ignored            // does not change a merge; reason says why
 	refused            // refused when set; reason says what it means
 )
@@ -25,51 +28,35 @@ const training = "concerns training only"
 // present: a sub-config given as {} means its defaults.
 func present(raw json.RawMessage) bool { return string(raw) != "null" && string(raw) != "false" }
 
-// loraFields is the table of PEFT's LoraConfig, sorted by name; testdata/
-// lora_fields.txt is the list of PEFT 0.21.2.
-var loraFields = []fieldRule{
-	{name: "alora_invocation_tokens", use: refused, never: true, reason: "an activated LoRA starts to act at certain tokens, so it has no merged weights"},
-	{name: "alpha_pattern", use: used},
-	{name: "arrow_config", use: refused, set: present, never: true, reason: "Arrow chooses among adapters for every token, so it has no merged weights"},
+// baseFields are those of every config class of PEFT.
+var baseFields = []fieldRule{
 	{name: "auto_mapping", use: used},
 	{name: "base_model_name_or_path", use: used},
-	{name: "bias", use: used},
-	{name: "corda_config", use: ignored, reason: "init_lora_weights decides"},
-	{name: "ensure_weight_tying", use: used},
-	{name: "eva_config", use: ignored, reason: "EVA initialises A and B only"},
-	{name: "exclude_modules", use: ignored, reason: "the keys name the modules that have adapters"},
-	{name: "fan_in_fan_out", use: ignored, reason: "PEFT corrects it from the class of the layer"},
 	{name: "inference_mode", use: ignored, reason: training},
-	{name: "init_lora_weights", use: used},
-	{name: "kasa_config", use: refused, set: present, reason: "KaSA truncates the base when it is loaded, which this version does not do"},
-	{name: "layer_replication", use: used},
-	{name: "layers_pattern", use: ignored, reason: "the keys name the modules that have adapters"},
-	{name: "layers_to_transform", use: ignored, reason: "the keys name the modules that have adapters"},
-	{name: "loftq_config", use: ignored, reason: "init_lora_weights decides"},
-	{name: "lora_alpha", use: used},
-	{name: "lora_bias", use: used},
-	{name: "lora_dropout", use: ignored, reason: training},
-	{name: "lora_ga_config", use: ignored, reason: "init_lora_weights decides"},
-	{name: "megatron_config", use: refused, set: present, reason: "layers of Megatron are split across devices, which this version does not read"},
-	{name: "megatron_core", use: ignored, reason: "names a Python package; megatron_config decides"},
-	{name: "modules_to_save", use: used},
-	{name: "monteclora_config", use: ignored, reason: "its sampler acts in training; the merge is plain LoRA"},
 	{name: "peft_type", use: used},
 	{name: "peft_version", use: used},
-	{name: "qalora_group_size", use: ignored, reason: "use_qalora decides"},
-	{name: "r", use: used},
-	{name: "rank_pattern", use: used},
 	{name: "revision", use: used},
-	{name: "runtime_config", use: ignored, reason: "PEFT does not read it from a file"},
-	{name: "target_modules", use: used},
-	{name: "target_parameters", use: refused, reason: "adapters of parameters that are no layers (experts) are not merged by this version"},
 	{name: "task_type", use: used},
+}
+
+const keysTell = "the keys name the modules that have adapters"
+
+// usualFields are those that mean the same in every config class that has them; a type
+// names the ones that it has.
+var usualFields = []fieldRule{
+	{name: "bias", use: used},
+	{name: "ensure_weight_tying", use: used},
+	{name: "exclude_modules", use: ignored, reason: keysTell},
+	{name: "fan_in_fan_out", use: ignored, reason: "PEFT corrects it from the class of the layer"},
+	{name: "init_weights", use: ignored, reason: "the file holds the values after training"},
+	{name: "layer_replication", use: used},
+	{name: "layers_pattern", use: ignored, reason: keysTell},
+	{name: "layers_to_transform", use: ignored, reason: keysTell},
+	{name: "module_dropout", use: ignored, reason: training},
+	{name: "modules_to_save", use: used},
+	{name: "rank_dropout", use: ignored, reason: training},
+	{name: "target_modules", use: used},
 	{name: "trainable_token_indices", use: used},
-	{name: "use_bdlora", use: refused, set: present, reason: "block-diagonal factors are not merged by this version"},
-	{name: "use_dora", use: used},
-	{name: "use_qalora", use: refused, never: true, reason: "it pools the inputs of a quantised base, which PEFT does not merge either"},
-	{name: "use_rslora", use: used},
-	{name: "velora_config", use: ignored, reason: "it compresses activations in training; the merge is plain LoRA"},
 }
 
 // foreignFields are fields that other trainers and other versions of PEFT write and
@@ -84,27 +71,43 @@ var foreignFields = []fieldRule{
 	{name: "unsloth_version", use: ignored, reason: "informative"},
 }
 
-func findField(tables [][]fieldRule, name string) (fieldRule, bool) {
-	for _, table := range tables {
-		for _, f := range table {
-			if f.name == name {
-				return f, true
-			}
+func find(table []fieldRule, name string) (fieldRule, bool) {
+	for _, f := range table {
+		if f.name == name {
+			return f, true
 		}
 	}
 	return fieldRule{}, false
 }
 
+// field is what becomes of a config field of the type.
+func (m *method) field(name string) (fieldRule, bool) {
+	if f, ok := find(m.fields, name); ok {
+		return f, true
+	}
+	if slices.Contains(m.usual, name) {
+		return find(usualFields, name)
+	}
+	for _, table := range [][]fieldRule{baseFields, m.past, foreignFields} {
+		if f, ok := find(table, name); ok {
+			return f, true
+		}
+	}
+	return fieldRule{}, false
+}
+
+// uses tells whether a usual field is one of the type's.
+func (m *method) uses(name string) bool { return slices.Contains(m.usual, name) }
+
 // checkFields refuses what is set and not understood.
-func checkFields(path string, obj object, table []fieldRule) error {
-	tables := [][]fieldRule{table, foreignFields}
+func (t typeRule) checkFields(path string, obj object) error {
 	for _, m := range obj {
-		f, known := findField(tables, m.key)
+		f, known := t.field(m.key)
 		switch {
 		case !known && truthy(m.raw):
 			return &FieldError{Path: path, Field: m.key, Value: shorten(m.raw), Reason: "no field of this type that is known"}
 		case known && f.use == refused && f.isSet(m.raw):
-			return &UnsupportedError{Path: path, Type: "LORA", Field: f.name, Value: shorten(m.raw), Reason: f.reason, Never: f.never}
+			return &UnsupportedError{Path: path, Type: t.name, Field: f.name, Value: shorten(m.raw), Reason: f.reason, Never: f.never}
 		}
 	}
 	return nil

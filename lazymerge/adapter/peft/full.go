@@ -71,7 +71,7 @@ func (p *parser) addFull() error {
 		}
 	}
 	scope := transform.Own
-	if p.config.LoRA.TieWeights {
+	if p.config.TieWeights {
 		scope = transform.Shared
 	}
 	for _, f := range p.full {
@@ -101,7 +101,7 @@ var embeddings = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "
 // expected tells whether PEFT is known to save such a tensor of its own accord. It
 // loads every parameter that the model has, so the others count as well.
 func (p *parser) expected(f fullTensor) bool {
-	if f.param == "bias" && p.config.LoRA.Bias != "none" {
+	if f.param == "bias" && p.config.Bias != "" && p.config.Bias != "none" {
 		return true
 	}
 	return f.base || slices.Contains(embeddings, component(f.module))
@@ -116,14 +116,14 @@ func (p *parser) checkSaved() error {
 	found := make(map[string]bool)
 	head := false
 	for _, f := range p.full {
-		for _, name := range p.config.LoRA.ModulesToSave {
+		for _, name := range p.config.ModulesToSave {
 			if f.saved && EndsIn(f.module, name) {
 				found[name] = true
 				head = head || slices.Contains(headNames, name)
 			}
 		}
 	}
-	for _, name := range p.config.LoRA.ModulesToSave {
+	for _, name := range p.config.ModulesToSave {
 		switch {
 		case found[name], name == "":
 		case !slices.Contains(headNames, name):

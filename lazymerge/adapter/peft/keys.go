@@ -2,40 +2,28 @@ package peft
 
 import "strings"
 
-// role is what a tensor of the file is for.
-type role uint8
+// role is what a tensor of the file is for: the leaf of its name, as messages give it.
+type role string
 
 const (
-	roleFull  role = iota // a whole parameter, named by param
-	roleA                 // lora_A
-	roleB                 // lora_B
-	roleBiasB             // lora_B's bias
-	roleEmbeddingA
-	roleEmbeddingB
-	roleMagnitude
-	roleTokens // trainable_tokens_delta: rows of an embedding
-	roleIgnored
+	roleFull    role = "parameter"              // a whole parameter, named by param
+	roleTokens  role = "trainable_tokens_delta" // rows of an embedding
+	roleIgnored role = "ignored"                // nothing that a merge reads
 )
 
-func (r role) String() string {
-	switch r {
-	case roleA:
-		return "lora_A"
-	case roleB:
-		return "lora_B"
-	case roleBiasB:
-		return "lora_B.bias"
-	case roleEmbeddingA:
-		return "lora_embedding_A"
-	case roleEmbeddingB:
-		return "lora_embedding_B"
-	case roleMagnitude:
-		return "lora_magnitude_vector"
-	case roleTokens:
-		return "trainable_tokens_delta"
-	}
-	return "parameter"
+// leaf is the end of the names that a type gives to tensors of its own.
+type leaf struct {
+	// path is the leaf as PEFT saves it, "lora_A.weight". The adapter's name may stand
+	// behind its first part. A part # is any number, a part * anything.
+	path string
+	// role is the path without ".weight" when it is "".
+	role role
+	// tree takes all tensors below the path as well.
+	tree bool
 }
+
+// tokenLeaves are those of trainable tokens, which several types have.
+var tokenLeaves = []leaf{{path: "trainable_tokens_delta", role: roleTokens}}
 
 // tensorKey is a tensor name taken apart.
 type tensorKey struct {
@@ -45,48 +33,40 @@ type tensorKey struct {
 	adapter string // adapter name left in the key, "" when stripped as PEFT does
 	saved   bool   // roleFull: spelled as a module of modules_to_save
 	base    bool   // roleFull: spelled as the base_layer of an adapted module
+	shared  bool   // of all modules: there is no module
 	outProj bool   // of torch's MultiheadAttention: module is M.out_proj, owner M
 	owner   string
 }
 
-// leaves are the ends of names that PEFT gives to its own tensors, and the suffix
-// that follows the adapter's name.
-var leaves = []struct {
-	name, suffix string
-	role         role
-}{
-	{"lora_A", "weight", roleA},
-	{"lora_B", "weight", roleB},
-	{"lora_B", "bias", roleBiasB},
-	{"lora_embedding_A", "", roleEmbeddingA},
-	{"lora_embedding_B", "", roleEmbeddingB},
-	{"lora_magnitude_vector", "", roleMagnitude},
-	{"lora_magnitude_vector", "weight", roleMagnitude},
-	{"trainable_tokens_delta", "", roleTokens},
-	// VeLoRA's and MonteCLoRA's state of training.
-	{"lora_velora_embed", "", roleIgnored},
-}
-
 // parseKey takes a tensor name apart. ok is false when it has no meaning.
-func parseKey(key string) (k tensorKey, ok bool) {
+func (m *method) parseKey(key string) (k tensorKey, ok bool) {
 	parts := stripWrappers(strings.Split(key, "."))
 	for _, p := range parts {
 		if p == "" {
 			return tensorKey{}, false
 		}
 	}
-	if at := index(parts, "lora_monteclora_sampler"); at > 0 {
-		return tensorKey{role: roleIgnored, module: join(parts[:at])}, true
-	}
-	for _, l := range leaves {
-		if module, adapter, ok := cutLeaf(parts, l.name, l.suffix); ok {
-			return moduleKey(tensorKey{role: l.role, adapter: adapter}, module)
+	for _, l := range m.shared {
+		if above, adapter, role, ok := l.cut(parts); ok && len(above) == 1 && above[0] == "base_model" {
+			return tensorKey{role: role, adapter: adapter, shared: true}, true
 		}
 	}
-	if strings.HasPrefix(parts[len(parts)-1], "lora_") || len(parts) > 1 && strings.HasPrefix(parts[len(parts)-2], "lora_") {
+	for _, leaves := range [][]leaf{m.leaves, tokenLeaves} {
+		for _, l := range leaves {
+			if module, adapter, role, ok := l.cut(parts); ok {
+				return moduleKey(tensorKey{role: role, adapter: adapter}, module)
+			}
+		}
+	}
+	if m.reserved(parts[len(parts)-1]) || len(parts) > 1 && m.reserved(parts[len(parts)-2]) {
 		return tensorKey{}, false
 	}
 	return fullKey(parts)
+}
+
+// reserved tells whether a part of a name is of an adapter's own tensor.
+func (m *method) reserved(part string) bool {
+	return strings.HasPrefix(part, "lora_") || m.prefix != "" && strings.HasPrefix(part, m.prefix)
 }
 
 // stripWrappers drops what training wrappers and PEFT put around the model. What
@@ -110,22 +90,55 @@ func stripWrappers(parts []string) []string {
 	return out
 }
 
-// cutLeaf splits M.name[.adapter][.suffix].
-func cutLeaf(parts []string, name, suffix string) (module []string, adapter string, ok bool) {
-	n := len(parts)
-	if suffix != "" {
-		if n == 0 || parts[n-1] != suffix {
-			return nil, "", false
+// cut splits M.leaf, where the adapter's name may stand in the leaf.
+func (l leaf) cut(parts []string) (module []string, adapter string, r role, ok bool) {
+	want := strings.Split(l.path, ".")
+	if l.tree {
+		if at := index(parts, want[0]); at > 0 {
+			return parts[:at], "", l.role, true
 		}
-		n--
+		return nil, "", "", false
 	}
-	switch {
-	case n >= 2 && parts[n-1] == name:
-		return parts[:n-1], "", true
-	case n >= 3 && parts[n-2] == name && parts[n-1] != "weight" && parts[n-1] != "bias":
-		return parts[:n-2], parts[n-1], true
+	for named := range 2 {
+		at := len(parts) - len(want) - named
+		if at < 1 || parts[at] != want[0] {
+			continue
+		}
+		rest := parts[at+1+named:]
+		if named == 1 {
+			if adapter = parts[at+1]; adapter == "weight" || adapter == "bias" {
+				continue
+			}
+		}
+		if alike(rest, want[1:]) {
+			return parts[:at], adapter, l.roleOf(rest), true
+		}
 	}
-	return nil, "", false
+	return nil, "", "", false
+}
+
+func (l leaf) roleOf(rest []string) role {
+	if l.role != "" {
+		return l.role
+	}
+	first, _, _ := strings.Cut(l.path, ".")
+	return role(strings.TrimSuffix(strings.Join(append([]string{first}, rest...), "."), ".weight"))
+}
+
+// alike compares parts with those of a leaf's path.
+func alike(parts, want []string) bool {
+	for i, w := range want {
+		switch {
+		case w == "*":
+		case w == "#":
+			if strings.Trim(parts[i], "0123456789") != "" {
+				return false
+			}
+		case w != parts[i]:
+			return false
+		}
+	}
+	return true
 }
 
 // moduleKey finds the base module of a tensor that PEFT added.

@@ -1,7 +1,7 @@
 package peft
 
 import (
-	"fmt"
+	"errors"
 	"maps"
 	"slices"
 
@@ -9,7 +9,7 @@ import (
 	"lorafs/safetensors"
 )
 
-// layer is a module with a low-rank adapter.
+// layer is a module with an adapter.
 type layer struct {
 	module  string
 	pattern string // name that rank_pattern and alpha_pattern see
@@ -36,183 +36,160 @@ func (p *parser) collectLayer(k tensorKey, t *safetensors.Tensor) error {
 	return nil
 }
 
-// addLayers makes the edits of the low-rank adapters, then those of their biases.
+// addLayers makes the edits of the modules, then those of their biases.
 func (p *parser) addLayers() error {
 	var biases []transform.Edit
 	var silent []string
 	for _, l := range p.layers {
-		e, low, err := p.layerEdit(l)
+		edits, err := p.config.own.edits(p, l)
 		if err != nil {
 			return err
 		}
-		p.add(e)
-		if p.silent(low, e.Transform) {
-			silent = append(silent, l.module)
-		}
-		if b := l.tensors[roleBiasB]; b != nil {
-			biases = append(biases, transform.Edit{
-				Module: l.module, Param: "bias", Keys: []string{b.Name},
-				Transform: transform.AddBias{Bias: b, Scale: low.Scale},
-			})
+		for i, e := range edits {
+			if i == 0 && p.silent(e.Transform) {
+				silent = append(silent, l.module)
+			}
+			if e.Param == "bias" {
+				biases = append(biases, e)
+			} else {
+				p.add(e)
+			}
+			for _, key := range e.Keys {
+				p.used[key] = true
+			}
 		}
 	}
 	p.recipe.Edits = append(p.recipe.Edits, biases...)
 	p.warnSilent(silent)
-	return nil
+	return p.checkUsed()
 }
 
-// layerEdit makes the edit of one module. Errors: *MissingTensorError,
-// *DuplicateTensorError, *FieldError, *RankError.
-func (p *parser) layerEdit(l *layer) (transform.Edit, transform.LowRank, error) {
-	low, err := p.lowRank(l)
-	if err != nil {
-		return transform.Edit{}, low, err
-	}
-	e := transform.Edit{Module: l.module, Param: "weight", Keys: []string{low.A.Name, low.B.Name}, Transform: low}
-	switch low.Layer {
-	case transform.InProj:
-		e.Param = "in_proj_weight"
-	case transform.Linear:
-		// An attention module whose out_proj has no adapter in the file.
-		e.Alt = []string{"in_proj_weight"}
-	}
-	if m := l.tensors[roleMagnitude]; m != nil {
-		e.Transform = transform.DoRA{LowRank: low, Magnitude: m}
-		e.Keys = append(e.Keys, m.Name)
-	}
-	return e, low, p.checkExtras(l)
-}
-
-func (p *parser) lowRank(l *layer) (transform.LowRank, error) {
-	low := transform.LowRank{A: l.tensors[roleA], B: l.tensors[roleB], MiCA: p.config.LoRA.MiCA}
-	embA, embB := l.tensors[roleEmbeddingA], l.tensors[roleEmbeddingB]
-	wantA, wantB := roleA, roleB
-	switch {
-	case embA == nil && embB == nil:
-		low.Layer = p.kind(l)
-	case low.A == nil && low.B == nil:
-		low.A, low.B, low.Layer = embA, embB, transform.Embedding
-		wantA, wantB = roleEmbeddingA, roleEmbeddingB
-	default:
-		return low, &DuplicateTensorError{File: p.file.Path(), Tensors: [2]string{
-			firstOf(low.A, low.B).Name, firstOf(embA, embB).Name}}
-	}
-	if low.A == nil {
-		return low, p.missing(l, wantA)
-	}
-	if low.B == nil {
-		return low, p.missing(l, wantB)
-	}
-	rank, err := p.checkRank(l, low.A)
-	if err != nil {
-		return low, err
-	}
-	low.Scale, err = p.scales.scaling(l.pattern, rank)
-	return low, err
-}
-
-func (p *parser) kind(l *layer) transform.Kind {
-	a := l.tensors[roleA]
-	switch {
-	case l.outProj:
-		return transform.OutProj
-	case p.heads[l.module]:
-		return transform.InProj
-	case a != nil && len(a.Shape) > 2:
-		return transform.Conv
-	}
-	return transform.Linear
-}
-
-func (p *parser) checkRank(l *layer, a *safetensors.Tensor) (int64, error) {
-	rank, field, err := p.scales.rank(l.pattern)
-	if err != nil {
-		return 0, err
-	}
-	if len(a.Shape) == 0 || a.Shape[0] != rank {
-		var got int64
-		if len(a.Shape) > 0 {
-			got = a.Shape[0]
-		}
-		return 0, &RankError{File: p.file.Path(), Tensor: a.Name, Module: l.module, Field: field, Config: rank, Got: got}
-	}
-	return rank, nil
-}
-
-// checkExtras holds the tensors beside A and B against the config: PEFT creates
-// them by the config and drops others without a word.
-func (p *parser) checkExtras(l *layer) error {
-	c := p.config.LoRA
-	for _, x := range []struct {
-		role  role
-		on    bool
-		field string
-	}{
-		{roleMagnitude, c.DoRA, "use_dora"},
-		{roleBiasB, c.LoRABias, "lora_bias"},
-	} {
-		t := l.tensors[x.role]
-		switch {
-		case x.on && t == nil:
-			return p.missing(l, x.role)
-		case !x.on && t != nil:
-			return &FieldError{Path: p.config.Path, Field: x.field, Value: "false", Reason: fmt.Sprintf("but the weights hold %q", t.Name)}
+// checkUsed looks for tensors that the type has names for and no edit took.
+func (p *parser) checkUsed() error {
+	var left []string
+	note := func(tensors map[role]*safetensors.Tensor) {
+		for _, t := range tensors {
+			if !p.used[t.Name] {
+				left = append(left, t.Name)
+			}
 		}
 	}
-	return nil
+	note(p.shared)
+	for _, l := range p.layers {
+		note(l.tensors)
+	}
+	slices.Sort(left)
+	return p.leftOver(left)
+}
+
+// edit is a transform of a parameter of the module.
+func (l *layer) edit(param string, t transform.Transform) transform.Edit {
+	e := transform.Edit{Module: l.module, Param: param, Transform: t}
+	for _, x := range t.Tensors() {
+		e.Keys = append(e.Keys, x.Name)
+	}
+	return e
+}
+
+// need is the module's tensors of the roles. Errors: *MissingTensorError.
+func (p *parser) need(l *layer, roles ...role) ([]*safetensors.Tensor, error) {
+	var found []*safetensors.Tensor
+	for _, r := range roles {
+		t := l.tensors[r]
+		if t == nil {
+			return nil, p.missing(l, r)
+		}
+		found = append(found, t)
+	}
+	return found, nil
+}
+
+// needShared is need for tensors of all modules.
+func (p *parser) needShared(l *layer, roles ...role) ([]*safetensors.Tensor, error) {
+	var found []*safetensors.Tensor
+	for _, r := range roles {
+		t := p.shared[r]
+		if t == nil {
+			return nil, &MissingTensorError{File: p.file.Path(), Module: "base_model", Want: string(r), Have: held(l)}
+		}
+		found = append(found, t)
+	}
+	return found, nil
+}
+
+// checkRank holds a dimension of a tensor against the rank of the config and the field
+// that says so. Errors: *RankError.
+func (p *parser) checkRank(l *layer, t *safetensors.Tensor, dim int, rank int64, field string) error {
+	got := int64(0)
+	if len(t.Shape) > dim {
+		got = t.Shape[dim]
+	}
+	if got == rank {
+		return nil
+	}
+	return &RankError{File: p.file.Path(), Tensor: t.Name, Module: l.module, Field: field, Config: rank, Got: got}
 }
 
 func (p *parser) missing(l *layer, want role) error {
+	return &MissingTensorError{File: p.file.Path(), Module: l.module, Want: string(want), Have: held(l), Lone: p.lone(l)}
+}
+
+func held(l *layer) []string {
 	var have []string
 	for _, t := range l.tensors {
 		have = append(have, t.Name)
 	}
 	slices.Sort(have)
-	return &MissingTensorError{File: p.file.Path(), Module: l.module, Want: want.String(), Have: have, Lone: p.lone(l)}
+	return have
 }
 
-// lone lists the factors of other modules that stand alone: a renamed tensor leaves
-// two of them.
+// lone lists the tensors of other modules that lack a counterpart: a renamed tensor
+// leaves two of them.
 func (p *parser) lone(except *layer) []string {
+	if p.probing {
+		return nil
+	}
+	p.probing = true
+	defer func() { p.probing = false }()
 	var keys []string
 	for _, l := range p.layers {
-		for _, pair := range [][2]role{{roleA, roleB}, {roleEmbeddingA, roleEmbeddingB}} {
-			a, b := l.tensors[pair[0]], l.tensors[pair[1]]
-			switch {
-			case l == except:
-			case a != nil && b == nil:
-				keys = append(keys, a.Name)
-			case a == nil && b != nil:
-				keys = append(keys, b.Name)
-			}
+		if l == except {
+			continue
+		}
+		_, err := p.config.own.edits(p, l)
+		var missing *MissingTensorError
+		if errors.As(err, &missing) {
+			keys = append(keys, missing.Have...)
 		}
 	}
 	return keys
 }
 
-// silent tells whether the delta is zero. DoRA may still scale.
-func (p *parser) silent(low transform.LowRank, t transform.Transform) bool {
-	if _, ok := t.(transform.LowRank); !ok {
-		return false
+// silent tells whether a transform changes nothing. DoRA may still scale.
+func (p *parser) silent(t transform.Transform) bool {
+	switch t := t.(type) {
+	case transform.LowRank:
+		return t.Scale == 0 || p.scan.zero[t.A] || p.scan.zero[t.B]
+	case transform.Ranged:
+		added, times := t.Range(func(x *safetensors.Tensor) float64 {
+			if p.scan.zero[x] {
+				return 0
+			}
+			return 1
+		})
+		return added == 0 && times == 1
 	}
-	return low.Scale == 0 || p.scan.zero[low.A] || p.scan.zero[low.B]
+	return false
 }
 
 func (p *parser) warnSilent(modules []string) {
 	switch n := len(modules); {
 	case n == 0:
 	case n == len(p.layers):
-		p.warn("the low-rank change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
+		p.warn("the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	default:
-		p.warn("the low-rank change of %d of %d modules is zero: %s", n, len(p.layers), shortList(modules))
+		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), shortList(modules))
 	}
-}
-
-func firstOf(a, b *safetensors.Tensor) *safetensors.Tensor {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func sortedKeys(m map[string]bool) []string { return slices.Sorted(maps.Keys(m)) }

@@ -64,10 +64,10 @@ func findWeights(dir string) (string, error) {
 
 // parser collects what the tensors of one file say.
 type parser struct {
+	typeRule
 	config *Config
 	file   *safetensors.File
 	opt    Options
-	scales *scales
 	scan   *scan
 	recipe *transform.Recipe
 
@@ -77,46 +77,45 @@ type parser struct {
 	places  map[fullPlace]*safetensors.Tensor
 	tokens  []tokenTensor
 	unknown []string
-	names   map[string]bool // adapter names left in keys
-	heads   map[string]bool // modules that are torch's MultiheadAttention
+	shared  map[role]*safetensors.Tensor // of all modules
+	used    map[string]bool              // tensors that are in an edit
+	probing bool                         // edits are made to see what is missing
+	names   map[string]bool              // adapter names left in keys
+	heads   map[string]bool              // modules that are torch's MultiheadAttention
 }
 
 func parse(c *Config, f *safetensors.File, o Options) (*transform.Recipe, error) {
-	t, ok := findType(c.PeftType)
-	if !ok || t.parse == nil {
-		return nil, checkType(c.Path, c.PeftType)
+	t, err := findMethod(c.Path, c.PeftType)
+	if err != nil {
+		return nil, err
 	}
 	p := &parser{
-		config: c, file: f, opt: o,
+		typeRule: t, config: c, file: f, opt: o,
 		byName: make(map[string]*layer), places: make(map[fullPlace]*safetensors.Tensor),
 		names: make(map[string]bool), heads: make(map[string]bool),
+		shared: make(map[role]*safetensors.Tensor), used: make(map[string]bool),
 		recipe: &transform.Recipe{
 			Type: c.PeftType, File: f.Path(), TaskType: c.TaskType, BaseHint: c.Base, AutoClass: c.AutoClass,
 			Close: f.Close,
 		},
 	}
-	if err := checkEmpty(f); err != nil {
+	if err := checkEmpty(f, t.empty); err != nil {
 		return nil, err
 	}
-	var err error
 	if p.scan, err = scanFile(f, o); err != nil {
 		return nil, err
 	}
 	p.recipe.Warnings = append(p.recipe.Warnings, p.scan.warnings...)
-	if err := t.parse(p); err != nil {
+	if err := p.parse(); err != nil {
 		return nil, err
 	}
 	return p.recipe, nil
 }
 
-// lora makes the recipe of peft_type LORA.
-func (p *parser) lora() error {
-	p.recipe.Replication = p.config.LoRA.Replication
-	p.recipe.TieWeights = p.config.LoRA.TieWeights
-	var err error
-	if p.scales, err = newScales(p.config); err != nil {
-		return err
-	}
+// parse makes the recipe.
+func (p *parser) parse() error {
+	p.recipe.Replication = p.config.Replication
+	p.recipe.TieWeights = p.config.TieWeights
 	for _, t := range p.file.Tensors() {
 		if err := p.collect(t); err != nil {
 			return err
@@ -135,7 +134,7 @@ func (p *parser) lora() error {
 
 // collect gives a tensor its place by its name.
 func (p *parser) collect(t *safetensors.Tensor) error {
-	k, ok := parseKey(t.Name)
+	k, ok := p.parseKey(t.Name)
 	if !ok {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
@@ -149,10 +148,21 @@ func (p *parser) collect(t *safetensors.Tensor) error {
 	if k.adapter != "" {
 		p.names[k.adapter] = true
 	}
-	if k.role == roleTokens {
+	switch {
+	case k.role == roleTokens:
 		return p.collectTokens(k, t)
+	case k.shared:
+		return p.collectShared(k, t)
 	}
 	return p.collectLayer(k, t)
+}
+
+func (p *parser) collectShared(k tensorKey, t *safetensors.Tensor) error {
+	if first := p.shared[k.role]; first != nil {
+		return p.same(first, t)
+	}
+	p.shared[k.role] = t
+	return nil
 }
 
 // settle reports what collect could not use.
@@ -161,10 +171,15 @@ func (p *parser) settle() error {
 		return &UnsupportedError{Path: p.file.Path(), Type: p.config.PeftType, Field: weightsName,
 			Reason: "the file holds several adapters: " + shortList(sortedKeys(p.names))}
 	}
-	if len(p.unknown) == 0 {
+	return p.leftOver(p.unknown)
+}
+
+// leftOver refuses tensors without a use, or warns of them.
+func (p *parser) leftOver(names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	err := &UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	err := &UnknownTensorsError{File: p.file.Path(), Tensors: names}
 	if !p.opt.AllowUnused {
 		return err
 	}

@@ -20,13 +20,44 @@ type pattern struct {
 	re      *regexp2.Regexp
 }
 
+// matching is a rule by which a type of PEFT matches the keys of a pattern field with
+// the names of modules.
+type matching func(key string) (*pattern, error)
+
+// The rules: bySuffix is that of most types.
+var (
+	bySuffix matching = compileSuffix
+	byDot    matching = compileDotted
+	byPart   matching = compileSearch
+)
+
+// compileDotted prepares re.match(rf".*\.{p}$", name), which FourierFT and C3A use: no
+// module at the top matches, and a | in p ends the prefix (peft
+// tuners/fourierft/model.py:70 @0.21.2).
+func compileDotted(p string) (*pattern, error) {
+	text, err := translate(p, 0, true)
+	if err != nil {
+		return nil, err
+	}
+	return compile(`\A(?:.*\.` + text + `$)`)
+}
+
+// compileSearch prepares re.search(p, name), which OSF uses.
+func compileSearch(p string) (*pattern, error) {
+	text, err := translate(p, 0, false)
+	if err != nil {
+		return nil, err
+	}
+	return compile(text)
+}
+
 // compileSuffix prepares re.match(rf"(.*\.)?({p})$", name), PEFT's rule for
 // rank_pattern and alpha_pattern (peft utils/other.py:1524 @0.21.2).
 func compileSuffix(p string) (*pattern, error) {
 	if lit, start, ok := plainPattern(p); ok {
 		return &pattern{literal: lit, start: start, plain: true}, nil
 	}
-	text, err := translate(p, true)
+	text, err := translate(p, 2, true)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +67,7 @@ func compileSuffix(p string) (*pattern, error) {
 // compileFull prepares re.fullmatch(p, name), PEFT's rule for a target_modules that
 // is a string.
 func compileFull(p string) (*pattern, error) {
-	text, err := translate(p, false)
+	text, err := translate(p, 0, false)
 	if err != nil {
 		return nil, err
 	}

@@ -8,13 +8,11 @@ import (
 
 // translate rewrites a pattern of Python's re into regexp2's (.NET) syntax. Python's
 // groups are numbered in order, .NET's named ones after the others, so names become
-// numbers; behind PEFT's prefix, suffix, they begin at 3. What Python's re refuses, and
+// numbers, which begin behind the groups that stand before. behind says that p is not
+// the beginning of the pattern. What Python's re refuses, and
 // what it has and regexp2 has not, is an error.
-func translate(p string, suffix bool) (string, error) {
-	t := &translator{in: []rune(p), suffix: suffix, names: make(map[string]int)}
-	if suffix {
-		t.groups = 2
-	}
+func translate(p string, groups int, behind bool) (string, error) {
+	t := &translator{in: []rune(p), behind: behind, groups: groups, names: make(map[string]int)}
 	for t.at < len(t.in) {
 		if err := t.step(); err != nil {
 			return "", fmt.Errorf("at character %d: %w", t.at, err)
@@ -27,7 +25,7 @@ type translator struct {
 	in     []rune
 	at     int
 	out    strings.Builder
-	suffix bool
+	behind bool
 	groups int
 	names  map[string]int
 }
@@ -168,7 +166,7 @@ func (t *translator) conditional() error {
 func (t *translator) flags() error {
 	for i := t.at + 2; i < len(t.in); i++ {
 		switch c := t.in[i]; {
-		case c == ':', c == ')' && t.at == 0 && !t.suffix:
+		case c == ':', c == ')' && t.at == 0 && !t.behind:
 			s := string(t.in[t.at+2 : i])
 			t.at = i + 1
 			t.out.WriteString("(?" + strings.ReplaceAll(s, "u", "") + string(c))

@@ -16,8 +16,9 @@ type scan struct {
 	warnings []string
 }
 
-// checkEmpty refuses files without values. Errors: *EmptyError.
-func checkEmpty(f *safetensors.File) error {
+// checkEmpty refuses files without values. Where rank 0 may occur, a matrix with one
+// side left passes. Errors: *EmptyError.
+func checkEmpty(f *safetensors.File, rankZero bool) error {
 	tensors := f.Tensors()
 	var empty []string
 	for _, t := range tensors {
@@ -25,7 +26,7 @@ func checkEmpty(f *safetensors.File) error {
 		if err != nil {
 			return err
 		}
-		if n == 0 {
+		if n == 0 && !(rankZero && len(t.Shape) > 1 && slices.Max(t.Shape) > 0) {
 			empty = append(empty, t.Name)
 		}
 	}

@@ -6,7 +6,7 @@ import "strings"
 // their tensors. It is no error, since names of modules change between versions of
 // transformers and patterns do not follow.
 func (p *parser) checkTargets() error {
-	c := p.config.LoRA
+	c := p.config
 	if c.TieWeights || c.TargetModules == nil && c.TargetRegexp == "" || c.TargetRegexp == "all-linear" {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (p *parser) checkTargets() error {
 }
 
 // listMatch is PEFT's rule for a list of names.
-func (c *LoRAConfig) listMatch(module string) (bool, error) {
+func (c *Config) listMatch(module string) (bool, error) {
 	for _, t := range c.TargetModules {
 		if module == t || strings.HasSuffix(module, "."+t) || t == "all-linear" {
 			return true, nil

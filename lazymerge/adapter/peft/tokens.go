@@ -39,7 +39,7 @@ func (p *parser) addTokens() error {
 		used[i] = true
 		p.add(transform.Edit{
 			Module: t.module, Param: "weight", Scope: p.tokenScope(t), Keys: []string{t.rows.Name},
-			Transform: transform.ReplaceRows{Indices: p.config.LoRA.TokenIndices[i].Indices, Rows: t.rows},
+			Transform: transform.ReplaceRows{Indices: p.config.TokenIndices[i].Indices, Rows: t.rows},
 		})
 	}
 	return p.checkTokens(used)
@@ -48,7 +48,7 @@ func (p *parser) addTokens() error {
 // indicesOf finds the entry of trainable_token_indices for a tensor.
 func (p *parser) indicesOf(t tokenTensor) (int, error) {
 	const field = "trainable_token_indices"
-	for i, x := range p.config.LoRA.TokenIndices {
+	for i, x := range p.config.TokenIndices {
 		if !strings.HasSuffix(t.module, x.Module) {
 			continue
 		}
@@ -68,14 +68,14 @@ func (p *parser) indicesOf(t tokenTensor) (int, error) {
 // checkTokens looks for the tensors of the other entries. PEFT saves none for a
 // module that is tied to another entry's and has the same indices.
 func (p *parser) checkTokens(used map[int]bool) error {
-	all := p.config.LoRA.TokenIndices
+	all := p.config.TokenIndices
 	for i, x := range all {
 		covered := used[i] || len(x.Indices) == 0
 		for j := range all {
 			covered = covered || used[j] && slices.Equal(all[j].Indices, x.Indices)
 		}
 		if !covered {
-			return &MissingTensorError{File: p.file.Path(), Module: x.Module, Want: roleTokens.String()}
+			return &MissingTensorError{File: p.file.Path(), Module: x.Module, Want: string(roleTokens)}
 		}
 	}
 	return nil
@@ -87,7 +87,7 @@ var outputLayers = []string{"lm_head", "embed_out", "output", "output_layer"}
 // tokenScope: PEFT lets the modules tied to the input embedding follow its rows. It
 // does not when the head has rows of its own.
 func (p *parser) tokenScope(t tokenTensor) transform.Scope {
-	if p.config.LoRA.TieWeights {
+	if p.config.TieWeights {
 		return transform.Shared
 	}
 	if len(p.tokens) > 1 || slices.Contains(outputLayers, component(t.module)) {

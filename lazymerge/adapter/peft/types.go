@@ -1,12 +1,48 @@
 package peft
 
+import "lorafs/lazymerge/transform"
+
 // typeRule says what is done with a PeftType.
 type typeRule struct {
-	name   string
-	parse  func(*parser) error // nil when the type is refused
-	reason string              // why it is refused
-	never  bool                // it cannot be merged by any version
+	name    string
+	*method                 // nil when the type is refused
+	class   transform.Class // how PEFT rounds
+	reads   Reads           // what a merged row costs
+	reason  string          // why it is refused
+	never   bool            // it cannot be merged by any version
 }
+
+// method is how the adapters of a type are read. Each has a file of its own.
+type method struct {
+	prefix string      // of the type's tensors, as PEFT has it
+	usual  []string    // its config fields that mean what they mean in every type
+	fields []fieldRule // its other config fields, sorted by name
+	past   []fieldRule // fields that earlier versions of PEFT wrote
+	leaves []leaf      // its tensors in a module
+	shared []leaf      // its tensors that all modules share, below "base_model"
+	empty  bool        // tensors of rank 0 may occur
+	// read takes the settings from the config; v keeps the first error.
+	read func(v *values) maker
+}
+
+// maker is what the config of a type says about its modules.
+type maker interface {
+	// edits makes those of a module. Every tensor of l has to be in the Keys of one,
+	// the first is the one by which an adapter counts as trained. Errors:
+	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError.
+	edits(p *parser, l *layer) ([]transform.Edit, error)
+}
+
+// Reads is what has to be read and computed for a row of a merged tensor.
+type Reads string
+
+// What a row costs, beside the adapter's own tensors.
+const (
+	Row   Reads = "row"   // that row of the base
+	Group Reads = "group" // some rows beside it
+	Pass  Reads = "pass"  // the whole tensor, once, cheaply
+	Whole Reads = "whole" // the whole tensor, once, at a cost beyond reading it
+)
 
 const (
 	later  = "this type can be merged, but not by this version"
@@ -20,7 +56,7 @@ var types = []typeRule{
 	{name: "ADALORA", reason: later},
 	{name: "ADAMSS", reason: "it needs a clustering and a randomised decomposition that only its training code repeats", never: true},
 	{name: "ADAPTION_PROMPT", reason: prompt, never: true},
-	{name: "BEFT", reason: later},
+	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
 	{name: "BOFT", reason: later},
 	{name: "BONE", reason: later},
 	{name: "C3A", reason: later},
@@ -34,12 +70,12 @@ var types = []typeRule{
 	{name: "GRALORA", reason: later},
 	{name: "HIRA", reason: later},
 	{name: "HRA", reason: later},
-	{name: "IA3", reason: later},
+	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
-	{name: "LN_TUNING", reason: later},
-	{name: "LOHA", reason: later},
+	{name: "LN_TUNING", method: &lnTuning, class: transform.Copied, reads: Row},
+	{name: "LOHA", method: &loha, class: transform.Single, reads: Row},
 	{name: "LOKR", reason: later},
-	{name: "LORA", parse: (*parser).lora},
+	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
 	{name: "MISS", reason: later},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
 	{name: "OFT", reason: later},
@@ -57,10 +93,10 @@ var types = []typeRule{
 	{name: "SHIRA", reason: later},
 	{name: "SUPERTUNING", reason: later},
 	{name: "TINYLORA", reason: later},
-	{name: "TRAINABLE_TOKENS", reason: later},
+	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
 	{name: "UNILORA", reason: later},
 	{name: "VBLORA", reason: later},
-	{name: "VERA", reason: later},
+	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
 	{name: "WAVEFT", reason: later},
 	{name: "XLORA", reason: routed, never: true},
 }
@@ -78,9 +114,21 @@ func findType(name string) (typeRule, bool) {
 func Types() []string {
 	var names []string
 	for _, t := range types {
-		if t.parse != nil {
+		if t.method != nil {
 			names = append(names, t.name)
 		}
 	}
 	return names
+}
+
+// findMethod is the row of a type that is read. Errors: *UnsupportedError.
+func findMethod(path, name string) (typeRule, error) {
+	t, ok := findType(name)
+	switch {
+	case !ok:
+		return t, &UnsupportedError{Path: path, Type: name, Reason: "PEFT has no such type"}
+	case t.method == nil:
+		return t, &UnsupportedError{Path: path, Type: name, Reason: t.reason, Never: t.never}
+	}
+	return t, nil
 }

@@ -185,3 +185,19 @@ func shorten(raw json.RawMessage) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// refuse says that a value is understood and not merged.
+func (v *values) refuse(field, reason string) {
+	if v.err == nil {
+		v.err = &UnsupportedError{Path: v.path, Type: v.text("peft_type"), Field: field, Value: shorten(v.field(field)), Reason: reason}
+	}
+}
+
+// fullPattern compiles a regular expression that is to match a whole name.
+func (v *values) fullPattern(field, text string) *pattern {
+	p, err := compileFull(text)
+	if err != nil {
+		v.fail(field, v.field(field), "the pattern cannot be used: "+err.Error())
+	}
+	return p
+}

@@ -1,7 +1,7 @@
 """Writes what the tests of this package compare with: lists taken from the real PEFT,
 answers of Python's re, and adapters that PEFT saved.
 
-    python make.py            (PEFT 0.21.2, transformers 5.23)
+    python make.py [lists | CASE…]            (PEFT 0.21.2, transformers 5.23)
 
 Each adapter gets an expect.json: rank and scaling of every LoRA layer as PEFT loads
 the adapter again, and the names of the base's parameters.
@@ -18,6 +18,7 @@ from pathlib import Path
 import peft
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING
 from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import (
@@ -166,20 +167,28 @@ NAMES = [
 
 
 def answer(pattern, name):
-    """The answers of both of PEFT's ways to match; None where Python refuses."""
+    """The answers of PEFT's ways to match; None where Python refuses."""
     def ask(f):
         try:
             return bool(f())
         except (re.error, OverflowError):
             return None
 
-    return [ask(lambda: re.match(rf"(.*\.)?({pattern})$", name)), ask(lambda: re.fullmatch(pattern, name))]
+    return [
+        ask(lambda: re.match(rf"(.*\.)?({pattern})$", name)),
+        ask(lambda: re.fullmatch(pattern, name)),
+        ask(lambda: re.match(rf".*\.{pattern}$", name)),
+        ask(lambda: re.search(pattern, name)),
+    ]
 
 
 def lists():
-    fields = sorted(f.name for f in dataclasses.fields(LoraConfig))
-    (HERE / "lora_fields.txt").write_text("\n".join(fields) + "\n")
-    types = sorted(t.value for t in peft.PeftType)
+    fields = {}
+    for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items():
+        fields[kind.value] = sorted(f.name for f in dataclasses.fields(config))
+    lines = [" ".join([kind, *fields[kind]]) for kind in sorted(fields)]
+    (HERE / "config_fields.txt").write_text("\n".join(lines) + "\n")
+    types = sorted(f"{t.value} {PEFT_TYPE_TO_PREFIX_MAPPING.get(t, '')}".strip() for t in peft.PeftType)
     (HERE / "peft_types.txt").write_text("\n".join(types) + "\n")
     rows = [[p, [code(answer(p, n)) for n in NAMES]] for p in PATTERNS]
     lines = ",\n".join(json.dumps(row) for row in rows)
@@ -192,7 +201,7 @@ def code(pair):
 
 if __name__ == "__main__":
     lists()
-    wanted = sys.argv[1:] or CASES
+    wanted = [] if sys.argv[1:] == ["lists"] else sys.argv[1:] or CASES
     for name in wanted:
         shutil.rmtree(SAVED / name, ignore_errors=True)
         try:

@@ -1,0 +1,328 @@
+package transform
+
+import (
+	"lorafs/safetensors"
+)
+
+// Matrix is a matrix of fp32 values that are computed when they are asked for: a
+// delta [out, in], where a convolution's kernel belongs to in, or a factor of one. It
+// is used by many at a time.
+type Matrix interface {
+	// Size is the number of rows and columns.
+	Size() (rows, cols int64)
+	// Check looks once at the shapes and dtypes of the tensors, before the first
+	// Area. Errors: *ShapeError, *DTypeError; the caller completes their Tensor.
+	Check() error
+	// Area sets dst, row by row, to the elements of b, which lies inside. Its time is
+	// to be in proportion to the area.
+	Area(dst []float32, b Block) error
+	// Tensors lists the adapter tensors it reads.
+	Tensors() []*safetensors.Tensor
+	// Norm is an upper bound of the Frobenius norm, from those of the tensors: 0 only
+	// when all elements are zero, infinite when there is no bound.
+	Norm(of func(*safetensors.Tensor) float64) float64
+}
+
+// Block is the rows [Row, Row+Rows) and the columns [Col, Col+Cols) of a Matrix.
+type Block struct{ Row, Rows, Col, Cols int64 }
+
+func (b Block) size() int { return int(b.Rows * b.Cols) }
+
+// Turned is the transposed block.
+func (b Block) Turned() Block { return Block{b.Col, b.Cols, b.Row, b.Rows} }
+
+// Stored is a tensor as a matrix: its first dimension by all the others.
+type Stored struct{ *safetensors.Tensor }
+
+// Size implements Matrix.
+func (m Stored) Size() (rows, cols int64) { return flatten(m.Shape) }
+
+// Check implements Matrix.
+func (m Stored) Check() error {
+	if len(m.Shape) < 2 {
+		return &ShapeError{Other: m.Name, Got: m.Shape, Want: []int64{-1, -1}}
+	}
+	return needFloats(m.Tensor)
+}
+
+// Area implements Matrix.
+func (m Stored) Area(dst []float32, b Block) error {
+	_, cols := m.Size()
+	if b.Cols == cols {
+		return ReadFloats(dst[:b.size()], m.Tensor, b.Row*cols)
+	}
+	for i := range b.Rows {
+		if err := ReadFloats(dst[i*b.Cols:(i+1)*b.Cols], m.Tensor, (b.Row+i)*cols+b.Col); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m Stored) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{m.Tensor} }
+
+// Norm implements Matrix.
+func (m Stored) Norm(of func(*safetensors.Tensor) float64) float64 { return of(m.Tensor) }
+
+// ReadFloats fills dst with t's elements from the from-th on, widened.
+func ReadFloats(dst []float32, t *safetensors.Tensor, from int64) error {
+	size := int64(t.DType.Bits() / 8)
+	b, err := t.Slice(from*size, (from+int64(len(dst)))*size)
+	if err != nil {
+		return err
+	}
+	return safetensors.AsFloat32(dst, b, t.DType)
+}
+
+// Turned is the transpose of a matrix.
+type Turned struct{ Of Matrix }
+
+// Size implements Matrix.
+func (m Turned) Size() (rows, cols int64) {
+	rows, cols = m.Of.Size()
+	return cols, rows
+}
+
+// Check implements Matrix.
+func (m Turned) Check() error { return m.Of.Check() }
+
+// Area implements Matrix.
+func (m Turned) Area(dst []float32, b Block) error {
+	s := getScratch()
+	defer s.release()
+	s.turn = grow(s.turn, b.size())
+	if err := m.Of.Area(s.turn, b.Turned()); err != nil {
+		return err
+	}
+	for j := range int(b.Cols) {
+		for i, x := range s.turn[j*int(b.Rows) : (j+1)*int(b.Rows)] {
+			dst[i*int(b.Cols)+j] = x
+		}
+	}
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m Turned) Tensors() []*safetensors.Tensor { return m.Of.Tensors() }
+
+// Norm implements Matrix.
+func (m Turned) Norm(of func(*safetensors.Tensor) float64) float64 { return m.Of.Norm(of) }
+
+// Product is Left·Right, each element summed in fp32 in the order of the columns of
+// Left.
+type Product struct{ Left, Right Matrix }
+
+// Size implements Matrix.
+func (m Product) Size() (rows, cols int64) {
+	rows, _ = m.Left.Size()
+	_, cols = m.Right.Size()
+	return rows, cols
+}
+
+// Check implements Matrix.
+func (m Product) Check() error {
+	if err := m.Left.Check(); err != nil {
+		return err
+	}
+	if err := m.Right.Check(); err != nil {
+		return err
+	}
+	_, inner := m.Left.Size()
+	if n, cols := m.Right.Size(); n != inner {
+		return sizeError(m.Right, []int64{inner, cols})
+	}
+	return nil
+}
+
+// Area implements Matrix.
+func (m Product) Area(dst []float32, b Block) error {
+	_, inner := m.Left.Size()
+	s := getScratch()
+	defer s.release()
+	s.left = grow(s.left, int(b.Rows*inner))
+	s.right = grow(s.right, int(inner*b.Cols))
+	if err := m.Left.Area(s.left, Block{b.Row, b.Rows, 0, inner}); err != nil {
+		return err
+	}
+	if err := m.Right.Area(s.right, Block{0, inner, b.Col, b.Cols}); err != nil {
+		return err
+	}
+	multiply(dst[:b.size()], s.left, s.right, int(inner), int(b.Cols))
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m Product) Tensors() []*safetensors.Tensor {
+	return append(m.Left.Tensors(), m.Right.Tensors()...)
+}
+
+// Norm implements Matrix.
+func (m Product) Norm(of func(*safetensors.Tensor) float64) float64 {
+	return m.Left.Norm(of) * m.Right.Norm(of)
+}
+
+// multiply sets dst to left·right, where right has inner rows of cols columns.
+func multiply(dst, left, right []float32, inner, cols int) {
+	clear(dst)
+	for i := 0; len(left) >= (i+1)*inner && cols > 0 && (i+1)*cols <= len(dst); i++ {
+		out := dst[i*cols:][:cols]
+		for k, x := range left[i*inner:][:inner] {
+			for j, y := range right[k*cols:][:cols] {
+				out[j] += x * y
+			}
+		}
+	}
+}
+
+// Hadamard is the elementwise product of two matrices of one size.
+type Hadamard struct{ X, Y Matrix }
+
+// Size implements Matrix.
+func (m Hadamard) Size() (rows, cols int64) { return m.X.Size() }
+
+// Check implements Matrix.
+func (m Hadamard) Check() error {
+	if err := m.X.Check(); err != nil {
+		return err
+	}
+	if err := m.Y.Check(); err != nil {
+		return err
+	}
+	rows, cols := m.X.Size()
+	if n, k := m.Y.Size(); n != rows || k != cols {
+		return sizeError(m.Y, []int64{rows, cols})
+	}
+	return nil
+}
+
+// Area implements Matrix.
+func (m Hadamard) Area(dst []float32, b Block) error {
+	s := getScratch()
+	defer s.release()
+	s.sums = grow(s.sums, b.size())
+	if err := m.X.Area(dst, b); err != nil {
+		return err
+	}
+	if err := m.Y.Area(s.sums, b); err != nil {
+		return err
+	}
+	for i, y := range s.sums {
+		dst[i] *= y
+	}
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m Hadamard) Tensors() []*safetensors.Tensor {
+	return append(m.X.Tensors(), m.Y.Tensors()...)
+}
+
+// Norm implements Matrix.
+func (m Hadamard) Norm(of func(*safetensors.Tensor) float64) float64 {
+	return m.X.Norm(of) * m.Y.Norm(of)
+}
+
+// ScaledRows is Of with row i multiplied by By's element i: diag(By)·Of.
+type ScaledRows struct {
+	By *safetensors.Tensor
+	Of Matrix
+}
+
+// Size implements Matrix.
+func (m ScaledRows) Size() (rows, cols int64) { return m.Of.Size() }
+
+// Check implements Matrix.
+func (m ScaledRows) Check() error {
+	if err := m.Of.Check(); err != nil {
+		return err
+	}
+	rows, _ := m.Of.Size()
+	return checkVector(m.By, rows)
+}
+
+// Area implements Matrix.
+func (m ScaledRows) Area(dst []float32, b Block) error {
+	s := getScratch()
+	defer s.release()
+	s.wide = grow(s.wide, int(b.Rows))
+	if err := ReadFloats(s.wide, m.By, b.Row); err != nil {
+		return err
+	}
+	if err := m.Of.Area(dst, b); err != nil {
+		return err
+	}
+	for i, x := range s.wide {
+		for j := range dst[i*int(b.Cols):][:b.Cols] {
+			dst[i*int(b.Cols)+j] *= x
+		}
+	}
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m ScaledRows) Tensors() []*safetensors.Tensor {
+	return append([]*safetensors.Tensor{m.By}, m.Of.Tensors()...)
+}
+
+// Norm implements Matrix.
+func (m ScaledRows) Norm(of func(*safetensors.Tensor) float64) float64 {
+	return of(m.By) * m.Of.Norm(of)
+}
+
+// Part is the first Rows rows and Cols columns of a larger matrix.
+type Part struct {
+	Of         Matrix
+	Rows, Cols int64
+}
+
+// Size implements Matrix.
+func (m Part) Size() (rows, cols int64) { return m.Rows, m.Cols }
+
+// Check implements Matrix.
+func (m Part) Check() error {
+	if err := m.Of.Check(); err != nil {
+		return err
+	}
+	if rows, cols := m.Of.Size(); rows < m.Rows || cols < m.Cols {
+		return sizeError(m.Of, []int64{m.Rows, m.Cols})
+	}
+	return nil
+}
+
+// Area implements Matrix.
+func (m Part) Area(dst []float32, b Block) error { return m.Of.Area(dst, b) }
+
+// Tensors implements Matrix.
+func (m Part) Tensors() []*safetensors.Tensor { return m.Of.Tensors() }
+
+// Norm implements Matrix.
+func (m Part) Norm(of func(*safetensors.Tensor) float64) float64 { return m.Of.Norm(of) }
+
+// checkVector holds a tensor to n elements of a floating dtype.
+func checkVector(t *safetensors.Tensor, n int64) error {
+	if product(t.Shape) != n {
+		return &ShapeError{Other: t.Name, Got: t.Shape, Want: []int64{n}}
+	}
+	return needFloats(t)
+}
+
+// sizeError says that a matrix made of tensors has another size than is needed.
+func sizeError(m Matrix, want []int64) *ShapeError {
+	rows, cols := m.Size()
+	e := &ShapeError{Want: want, Got: []int64{rows, cols}}
+	if t := m.Tensors(); len(t) > 0 {
+		e.Other = t[0].Name
+		e.Made = len(t) > 1 || len(t[0].Shape) != 2 || t[0].Shape[0] != rows
+	}
+	return e
+}
+
+// about completes an error of a Matrix with the parameter's name and shape.
+func about(err error, p Param) error {
+	switch e := err.(type) {
+	case *ShapeError:
+		e.Tensor, e.Base = p.Name, p.Shape
+	}
+	return err
+}
