@@ -262,7 +262,7 @@ func (p *planner) bind() error {
 
 func (p *planner) bindOutput(o *output) error {
 	for _, e := range o.edits {
-		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() {
+		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() && !e.segment.some() {
 			if err := p.bindReplace(o, e, r); err != nil {
 				return err
 			}

@@ -12,6 +12,9 @@ import (
 type Scaling struct {
 	By     *safetensors.Tensor
 	Inputs bool // By is for the inputs (a feed-forward module)
+	// Plus is added to By first: LyCORIS' IA3 holds differences from 1
+	// (modules/ia3.py @4.1.3).
+	Plus float32
 }
 
 var _ Transform = Scaling{}
@@ -24,7 +27,7 @@ func (x Scaling) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{
 
 // Range implements Ranged.
 func (x Scaling) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
-	if n := norm(x.By); n != 1 {
+	if n := norm(x.By) + float64(x.Plus); n != 1 {
 		return 0, n
 	}
 	return 0, math.Nextafter(1, 2) // not that nothing changes
@@ -72,6 +75,7 @@ func (x Scaling) scaleRows(cols int64) change {
 		}
 		for i, l := range by {
 			row := w[int64(i)*cols:][:cols]
+			l += x.Plus
 			for j := range row {
 				row[j] *= l
 			}
@@ -94,7 +98,7 @@ func (x Scaling) scaleColumns(rows, cols, n, groups int64) change {
 			row := w[(i-lo)*cols:][:cols]
 			l := by[i/(rows/groups)*inputs:]
 			for j := range row {
-				row[j] *= l[int64(j)/kernel]
+				row[j] *= l[int64(j)/kernel] + x.Plus
 			}
 		}
 		return nil

@@ -45,7 +45,7 @@ type Values struct {
 // ScanValues looks at every value of a weights file. Errors: *EmptyError,
 // *NonFiniteError.
 func ScanValues(f *safetensors.File, o Options) (*Values, error) {
-	if err := checkEmpty(f); err != nil {
+	if err := checkEmpty(f, false); err != nil {
 		return nil, err
 	}
 	s, err := scanFile(f, o)

@@ -10,39 +10,41 @@ type role string
 
 // The roles. Those of one algorithm are listed in algorithms.
 const (
-	roleDown      role = "lora_down"
-	roleUp        role = "lora_up"
-	roleMid       role = "lora_mid"
-	roleUpBias    role = "lora_up.bias"
-	roleAlpha     role = "alpha"
-	roleMagnitude role = "dora_scale"
-	roleDiff      role = "diff"
-	roleDiffBias  role = "diff_b"
-	roleSet       role = "set_weight"
-	roleNorm      role = "w_norm"
-	roleNormBias  role = "b_norm"
-	roleHada1A    role = "hada_w1_a"
-	roleHada1B    role = "hada_w1_b"
-	roleHada2A    role = "hada_w2_a"
-	roleHada2B    role = "hada_w2_b"
-	roleHadaT1    role = "hada_t1"
-	roleHadaT2    role = "hada_t2"
-	roleKron1     role = "lokr_w1"
-	roleKron1A    role = "lokr_w1_a"
-	roleKron1B    role = "lokr_w1_b"
-	roleKron2     role = "lokr_w2"
-	roleKron2A    role = "lokr_w2_a"
-	roleKron2B    role = "lokr_w2_b"
-	roleKronT2    role = "lokr_t2"
-	roleBlocks    role = "oft_blocks"
-	roleRescale   role = "rescale"
-	roleA1        role = "a1.weight"
-	roleA2        role = "a2.weight"
-	roleB1        role = "b1.weight"
-	roleB2        role = "b2.weight"
-	roleBM        role = "bm.weight"
-	roleOnInput   role = "on_input"
-	roleIA3       role = "weight"
+	roleDown          role = "lora_down"
+	roleUp            role = "lora_up"
+	roleMid           role = "lora_mid"
+	roleUpBias        role = "lora_up.bias"
+	roleAlpha         role = "alpha"
+	roleMagnitude     role = "dora_scale"
+	rolePEFTMagnitude role = "lora_magnitude_vector"
+	roleSingular      role = "lambda_layer"
+	roleDiff          role = "diff"
+	roleDiffBias      role = "diff_b"
+	roleSet           role = "set_weight"
+	roleNorm          role = "w_norm"
+	roleNormBias      role = "b_norm"
+	roleHada1A        role = "hada_w1_a"
+	roleHada1B        role = "hada_w1_b"
+	roleHada2A        role = "hada_w2_a"
+	roleHada2B        role = "hada_w2_b"
+	roleHadaT1        role = "hada_t1"
+	roleHadaT2        role = "hada_t2"
+	roleKron1         role = "lokr_w1"
+	roleKron1A        role = "lokr_w1_a"
+	roleKron1B        role = "lokr_w1_b"
+	roleKron2         role = "lokr_w2"
+	roleKron2A        role = "lokr_w2_a"
+	roleKron2B        role = "lokr_w2_b"
+	roleKronT2        role = "lokr_t2"
+	roleBlocks        role = "oft_blocks"
+	roleRescale       role = "rescale"
+	roleA1            role = "a1.weight"
+	roleA2            role = "a2.weight"
+	roleB1            role = "b1.weight"
+	roleB2            role = "b2.weight"
+	roleBM            role = "bm.weight"
+	roleOnInput       role = "on_input"
+	roleIA3           role = "weight"
 )
 
 // target is a module as an adapter names it.
@@ -68,9 +70,9 @@ var suffixes = []struct {
 	{regexp.MustCompile(`^(?P<stem>.+)\.lora_(?P<what>down|up|A|B)(?:\.[^.]+)?\.weight$`), downUp},
 	{regexp.MustCompile(`^(?P<stem>.+)\.lora_(?P<what>up|B)(?:\.[^.]+)?\.bias$`), upBias},
 	{regexp.MustCompile(`^(?P<stem>.+)\.(?P<what>lora_mid)\.weight$`), nil},
-	{regexp.MustCompile(`^(?P<stem>.+)\.(?P<what>lora_magnitude_vector)(?:\.[^.]+)?$`), map[string]role{"lora_magnitude_vector": roleMagnitude}},
+	{regexp.MustCompile(`^(?P<stem>.+)\.(?P<what>lora_magnitude_vector)(?:\.[^.]+)?$`), nil},
 	{regexp.MustCompile(`^(?P<stem>.+)\.(?P<what>alpha|dora_scale|diff|diff_b|set_weight|w_norm|b_norm|` +
-		`hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|oft_blocks|rescale|[ab][12]\.weight|bm\.weight|on_input)$`), nil},
+		`hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|oft_blocks|rescale|[ab][12]\.weight|bm\.weight|on_input|lambda_layer)$`), nil},
 	{regexp.MustCompile(`^(?P<stem>.+)\.(?P<what>weight)$`), nil},
 }
 

@@ -175,7 +175,7 @@ func (p *parser) leftOver(l *layer, used []algorithm) error {
 
 // orphan is a module of which the file has only what belongs to other tensors.
 func (p *parser) orphan(l *layer) error {
-	for _, r := range []role{roleAlpha, roleMagnitude, roleRescale, roleUpBias} {
+	for _, r := range []role{roleAlpha, roleMagnitude, rolePEFTMagnitude, roleRescale, roleUpBias} {
 		if l.has(r) {
 			return p.missing(l, "lora_down.weight or another tensor of an adapter")
 		}

@@ -50,7 +50,6 @@ func New(components []Component) *Index {
 // the component, "" when it does not say; flat says that module has underscores in
 // place of dots. Errors: *resolve.NotFoundError, *resolve.AmbiguousError.
 func (x *Index) Find(part, module, param string, flat bool) ([]Place, error) {
-	var all []string
 	for _, regions := range x.candidates(part) {
 		var found []Place
 		for _, r := range regions {
@@ -64,7 +63,6 @@ func (x *Index) Find(part, module, param string, flat bool) ([]Place, error) {
 			if places != nil {
 				found = places
 			}
-			all = append(all, r.title())
 		}
 		if found != nil {
 			return found, nil
@@ -150,8 +148,6 @@ type region struct {
 	once  sync.Once
 	table *table
 }
-
-func (r *region) title() string { return r.dir + "/" + r.prefix }
 
 // find returns the places of a parameter, or the candidates when several modules
 // have that name.
