@@ -268,14 +268,19 @@ func (p *planner) bindOutput(o *output) error {
 			}
 			continue
 		}
-		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-		be, err := e.bind(param, p.opt.Rounding)
+		be, err := e.bind(p.param(o, e, p.opt.AllowNonFinite), p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
 		}
 		o.chain = append(o.chain, be)
 	}
 	return nil
+}
+
+// param describes the tensor of an output to a transform.
+func (p *planner) param(o *output, e placedEdit, overflow bool) transform.Param {
+	conv1D := p.names.Conv1D(e.Module)
+	return transform.Param{Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D, AllowNonFinite: overflow}
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may

@@ -381,8 +381,7 @@ func (m *Model) rounded(p *planner, o *output, r transform.Rounding, overflow bo
 	again := *o
 	again.chain = nil
 	for _, e := range o.chain {
-		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: overflow}
-		be, err := e.bind(param, r)
+		be, err := e.bind(p.param(o, e.placedEdit, overflow), r)
 		if err != nil {
 			return nil, err
 		}

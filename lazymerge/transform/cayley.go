@@ -1,11 +1,14 @@
 package transform
 
-import "math"
+import (
+	"context"
+	"math"
+)
 
 // cayley sets r to (I+Q)(I−Q)⁻¹ of a skew-symmetric n×n matrix, all of whose values
-// are finite: I−Q then has an inverse. q is overwritten. Since the two factors
+// are finite: I−Q then has an inverse. q is overwritten. It fails only when ctx ends. Since the two factors
 // commute, r solves (I−Q)·r = I+Q; Gauss' elimination with pivots, in fp64.
-func cayley(r, q []float64, n int) {
+func cayley(ctx context.Context, r, q []float64, n int) error {
 	for i := range n {
 		for j := range n {
 			r[i*n+j] = q[i*n+j]
@@ -15,6 +18,9 @@ func cayley(r, q []float64, n int) {
 		q[i*n+i]++
 	}
 	for c := range n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		pivot := c
 		for i := c + 1; i < n; i++ {
 			if math.Abs(q[i*n+c]) > math.Abs(q[pivot*n+c]) {
@@ -39,6 +45,7 @@ func cayley(r, q []float64, n int) {
 			r[i*n+j] /= q[i*n+i]
 		}
 	}
+	return nil
 }
 
 func swapRows(m []float64, a, b, n int) {

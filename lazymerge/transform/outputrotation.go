@@ -84,11 +84,11 @@ func (o OutputRotation) Bind(p Param, _ Rounding) (Bound, error) {
 	}
 	group := size
 	if len(s) == 4 {
-		if size%2 != 0 || s[0] < 1 || s[0] > 40 {
-			return nil, shapeError(p, o.Blocks, []int64{-1, blocks, size, size})
+		for i := int64(1); i < s[0] && group <= rows; i++ {
+			group *= 2
 		}
-		if group = size << (s[0] - 1); group > rows || rows%group != 0 {
-			return nil, shapeError(p, o.Blocks, []int64{1, blocks, size, size})
+		if size%2 != 0 || rows%group != 0 {
+			return nil, shapeError(p, o.Blocks, []int64{1, blocks, size + size%2, size + size%2})
 		}
 	}
 	return &outputRotation{OutputRotation: o, blocks: newBlocks(p, dtype), size: size, count: blocks, group: group}, nil
@@ -127,7 +127,9 @@ func (o *outputRotation) Pack(ctx context.Context, dst []byte) error {
 		for j := range q {
 			q[j] *= shrink
 		}
-		cayley(r, q, n)
+		if err := cayley(ctx, r, q, n); err != nil {
+			return err
+		}
 		for j, x := range r {
 			binary.LittleEndian.PutUint32(dst[4*(int(i)*n*n+j):], math.Float32bits(float32(x)))
 		}

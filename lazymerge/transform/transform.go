@@ -36,6 +36,7 @@ func (r Rounding) String() string {
 type Param struct {
 	safetensors.Info      // name, dtype and shape in the base
 	Conv1D           bool // the module is transformers' Conv1D: the weight is stored [in, out]
+	Straight         bool // the weight is stored [out, in] whatever its shape suggests
 	AllowNonFinite   bool // Rows lets finite weights become infinite or NaN
 }
 

@@ -21,10 +21,11 @@ func (p *parser) lora(l *layer) ([]transform.Edit, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := []role{roleDown, roleUp, roleMid, roleAlpha, roleMagnitude, rolePEFTMagnitude}
-	edits := []transform.Edit{l.edit("weight", p.lowRank(l, scale), keys...)}
+	edits := []transform.Edit{l.edit("weight", p.lowRank(l, scale))}
 	if bias := l.tensors[roleUpBias]; bias != nil {
-		edits = append(edits, l.edit("bias", transform.AddBias{Bias: bias, Scale: scale}, roleUpBias))
+		e := l.edit("bias", transform.AddBias{Bias: bias, Scale: scale})
+		e.Keys = []string{bias.Name}
+		edits = append(edits, e)
 	}
 	if !l.has(roleMagnitude) && !l.has(rolePEFTMagnitude) && (scale == 0 || p.zero[a] || p.zero[b]) {
 		p.silent = append(p.silent, l.name())

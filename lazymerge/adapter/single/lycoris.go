@@ -23,7 +23,7 @@ func (p *parser) loha(l *layer) ([]transform.Edit, error) {
 		Y: transform.Hada{A: l.tensors[roleHada2A], B: l.tensors[roleHada2B], T: l.tensors[roleHadaT2]}.Matrix(),
 	}
 	t := p.decompose(l, p.addition("loha", int(rank), delta, scale))
-	return []transform.Edit{l.edit("weight", t, l.order...)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // pick is the first role that the module lacks.
@@ -54,7 +54,7 @@ func (p *parser) lokr(l *layer) ([]transform.Edit, error) {
 		}
 	}
 	t := p.decompose(l, p.addition("lokr", int(rank), transform.Kron{X: first, Y: second}, scale))
-	return []transform.Edit{l.edit("weight", t, l.order...)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // kronFactor is a factor of a Kronecker product and its rank, 0 of a whole one.
@@ -93,7 +93,7 @@ func (p *parser) glora(l *layer) ([]transform.Edit, error) {
 		Addition: p.addition("glora", int(rank), delta, scale),
 		A1:       squeeze(l.tensors[roleA1]), A2: squeeze(l.tensors[roleA2]),
 	}
-	return []transform.Edit{l.edit("weight", t, l.order...)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // oft rotates outputs: Diag-OFT and BOFT, by the number of the blocks' dimensions. The
@@ -112,7 +112,7 @@ func (p *parser) oft(l *layer) ([]transform.Edit, error) {
 	if t.Always && !l.has(roleAlpha) {
 		return nil, p.missing(l, roleAlpha)
 	}
-	return []transform.Edit{l.edit("weight", t, l.order...)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // ia3 multiplies a layer's inputs or outputs.
@@ -122,7 +122,7 @@ func (p *parser) ia3(l *layer) ([]transform.Edit, error) {
 		return nil, err
 	}
 	t := transform.Scaling{By: l.tensors[roleIA3], Inputs: onInput != 0, Plus: 1}
-	return []transform.Edit{l.edit("weight", t, roleIA3, roleOnInput)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // full adds a whole tensor.
@@ -132,17 +132,17 @@ func (p *parser) full(l *layer) ([]transform.Edit, error) {
 		return added("weight", roleDiff)(p, l)
 	}
 	t := p.addition("full", 0, transform.Stored{Tensor: d}, 1)
-	return []transform.Edit{l.edit("weight", t, roleDiff)}, nil
+	return []transform.Edit{l.edit("weight", t)}, nil
 }
 
 // added adds a vector to a norm's weight or to a bias.
 func added(param string, r role) func(*parser, *layer) ([]transform.Edit, error) {
 	return func(_ *parser, l *layer) ([]transform.Edit, error) {
-		return []transform.Edit{l.edit(param, transform.AddBias{Bias: l.tensors[r], Scale: 1}, r)}, nil
+		return []transform.Edit{l.edit(param, transform.AddBias{Bias: l.tensors[r], Scale: 1})}, nil
 	}
 }
 
 // set replaces a weight (ComfyUI).
 func (p *parser) set(l *layer) ([]transform.Edit, error) {
-	return []transform.Edit{l.edit("weight", transform.Replace{Value: l.tensors[roleSet]}, roleSet)}, nil
+	return []transform.Edit{l.edit("weight", transform.Replace{Value: l.tensors[roleSet]})}, nil
 }

@@ -143,6 +143,11 @@ func (p *parser) apply(a algorithm, l *layer) error {
 	if err != nil {
 		return err
 	}
+	for i := range edits {
+		if edits[i].Keys == nil {
+			edits[i].Keys = l.keys(a)
+		}
+	}
 	p.types[a.name] = true
 	p.recipe.Edits = append(p.recipe.Edits, edits...)
 	return nil
@@ -232,7 +237,7 @@ func (p *parser) lone(except *layer) []string {
 func (p *parser) settle() error {
 	var types []string
 	for _, a := range algorithms {
-		if p.types[a.name] {
+		if p.types[a.name] && !slices.Contains(types, a.name) {
 			types = append(types, a.name)
 		}
 	}
@@ -258,13 +263,19 @@ func (p *parser) warn(format string, args ...any) {
 	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
 }
 
-// edit makes an edit of a parameter of the module; keys are the tensors it reads.
-func (l *layer) edit(param string, t transform.Transform, keys ...role) transform.Edit {
-	e := transform.Edit{Part: l.part, Module: l.module, Flat: l.flat, Param: param, Transform: t}
-	for _, r := range keys {
-		if l.has(r) {
-			e.Keys = append(e.Keys, l.tensors[r].Name)
+// edit makes an edit of a parameter of the module.
+func (l *layer) edit(param string, t transform.Transform) transform.Edit {
+	return transform.Edit{Part: l.part, Module: l.module, Flat: l.flat, Param: param, Transform: t}
+}
+
+// keys lists the module's tensors that belong to the algorithm's weight, as in the file.
+func (l *layer) keys(a algorithm) []string {
+	var keys []string
+	of := slices.Concat(a.marks, a.needs, a.options)
+	for _, r := range l.order {
+		if r != roleUpBias && slices.Contains(of, r) {
+			keys = append(keys, l.tensors[r].Name)
 		}
 	}
-	return e
+	return keys
 }
