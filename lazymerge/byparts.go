@@ -2,6 +2,8 @@ package lazymerge
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/resolve/diffusion"
@@ -52,6 +54,7 @@ func (p *partsPlanner) finish() ([]*planner, error) {
 	if err := p.planners[0].settle(); err != nil {
 		return nil, err
 	}
+	p.warnSecond()
 	var used []*planner
 	for _, one := range p.planners {
 		if !one.changes() {
@@ -67,6 +70,23 @@ func (p *partsPlanner) finish() ([]*planner, error) {
 	}
 	used[0].warnings = mergeWarnings(p.planners[0], used[0])
 	return used, nil
+}
+
+// warnSecond says where a pipeline has two denoisers and the adapter names none of
+// them. diffusers takes the first as well.
+func (p *partsPlanner) warnSecond() {
+	names := make(map[string]bool)
+	for _, e := range p.recipe.Edits {
+		names[e.Part] = true
+	}
+	for i, c := range p.base.components {
+		second := c.dir.Dir + "_2"
+		isSecond := func(o *component) bool { return o.dir.Dir == second }
+		if strings.HasPrefix(c.dir.Dir, "text_encoder") || names[second] || !p.planners[i].changes() || !slices.ContainsFunc(p.base.components, isSecond) {
+			continue
+		}
+		p.planners[i].warnings = append(p.planners[i].warnings, "only "+c.dir.Dir+" is changed, and "+second+" stays the base's: the adapter's keys do not name "+second)
+	}
 }
 
 // mergeWarnings keeps the warning that settle left at the first planner.

@@ -83,7 +83,10 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 		case transform.Ranged:
 			added, times := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
 			// No sound model has weights beyond 64.
-			bound = max(added/slack, (64*times+added)/largest)
+			bound = (64*times + added) / largest
+			if times > 0 { // else the weight does not count
+				bound = max(bound, added/slack)
+			}
 			if math.IsInf(bound, 1) && o.info.DType != safetensors.F16 {
 				bound = 0 // nothing is known, and the range is wide
 			}

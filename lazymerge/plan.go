@@ -313,7 +313,7 @@ func floating(d safetensors.DType) bool {
 func (p *planner) editError(o *output, e placedEdit, err error) error {
 	var dtype *transform.DTypeError
 	method := p.c.quantization()
-	if errors.As(err, &dtype) || method != "" {
+	if errors.As(err, &dtype) && (dtype.Tensor == o.info.Name || dtype.Tensor == "") || method != "" {
 		if method == "" {
 			method = "dtype " + o.info.DType.String()
 		}

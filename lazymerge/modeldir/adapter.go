@@ -137,9 +137,17 @@ func (r reference) find() (found, error) {
 func (r reference) oneFile() Adapter {
 	a := Adapter{Name: r.fileName(), Ref: r.ref, Dir: filepath.Dir(r.host), Err: fileProblem(r.host)}
 	if a.Err == nil {
-		a.File, a.Err = filepath.EvalSymlinks(r.host)
+		a.File, a.Err = realFile(r.host)
 	}
 	return a
+}
+
+func realFile(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 // fileName is the tree name of an adapter that is one file.

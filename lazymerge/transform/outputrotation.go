@@ -42,10 +42,10 @@ func (o OutputRotation) Tensors() []*safetensors.Tensor {
 	return []*safetensors.Tensor{o.Blocks, o.Rescale}
 }
 
-// Range implements Ranged. A rotation of b outputs makes none larger than √b times the
-// largest, m of them no larger than that many times.
+// Range implements Ranged. A rotation of n outputs makes none larger than √n times the
+// largest; all stages of a butterfly are one of a group of blocks.
 func (o OutputRotation) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
-	times = math.Pow(math.Sqrt(float64(o.size())), float64(o.stages()))
+	times = math.Sqrt(float64(o.size()) * math.Exp2(float64(o.stages()-1)))
 	if o.Rescale != nil {
 		times *= norm(o.Rescale)
 	}

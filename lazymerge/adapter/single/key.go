@@ -105,8 +105,10 @@ func parseKey(key string) (target, role, bool) {
 var (
 	// flatStem is a name with underscores for dots: sd-scripts' and LyCORIS' prefixes.
 	flatStem = regexp.MustCompile(`^((?:lora|oft|lycoris)_(unet|transformer|prior|te[123]?|text_encoder(?:_[123])?)|lycoris)_([^.]+)$`)
+	// comfyStem is a name of a text encoder in ComfyUI's checkpoints.
+	comfyStem = regexp.MustCompile(`^(text_encoders\.(clip_l|clip_g|t5xxl|umt5xxl)\.transformer)\.(.+)$`)
 	// partStem is a name that begins with the component it belongs to.
-	partStem = regexp.MustCompile(`^((model\.diffusion_model|diffusion_model|unet|transformer(?:_\d+)?|prior|text_encoder(?:_\d+)?)\.)(.+)$`)
+	partStem = regexp.MustCompile(`^(model\.diffusion_model|diffusion_model|unet|transformer(?:_\d+)?|prior|text_encoder(?:_\d+)?)\.(.+)$`)
 )
 
 // parseStem finds the component and the module in what stands before a suffix.
@@ -115,15 +117,21 @@ func parseStem(stem string) target {
 	if m := flatStem.FindStringSubmatch(stem); m != nil {
 		return target{part: m[2], module: m[3], flat: true, prefix: m[1]}
 	}
+	if m := comfyStem.FindStringSubmatch(stem); m != nil {
+		return target{part: m[2], module: m[3], prefix: m[1]}
+	}
 	if m := partStem.FindStringSubmatch(stem); m != nil {
-		return target{part: m[2], module: m[3], prefix: m[2]}
+		return target{part: m[1], module: m[2], prefix: m[1]}
 	}
 	return target{module: stem}
 }
 
+// peftPrefix begins the keys of adapters that PEFT saves.
+const peftPrefix = "base_model.model."
+
 // unwrap drops the names of wrappers that training puts around a model.
 func unwrap(stem string) string {
-	for _, w := range []string{"base_model.model.", "_orig_mod.", "module."} {
+	for _, w := range []string{peftPrefix, "_orig_mod.", "module."} {
 		stem = strings.TrimPrefix(stem, w)
 	}
 	return strings.ReplaceAll(stem, "._orig_mod.", ".")

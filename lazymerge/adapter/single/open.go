@@ -53,6 +53,7 @@ type parser struct {
 	unknown []string
 	types   map[string]bool
 	silent  []string
+	wrapped bool // keys begin as those of a PEFT adapter
 }
 
 func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
@@ -88,6 +89,7 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 // collect gives a tensor its place by its name.
 func (p *parser) collect(t *safetensors.Tensor) error {
 	at, r, ok := parseKey(t.Name)
+	p.wrapped = p.wrapped || strings.HasPrefix(t.Name, peftPrefix)
 	if !ok {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
@@ -247,6 +249,9 @@ func (p *parser) settle() error {
 		p.warn("the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	case n > 0:
 		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
+	}
+	if p.wrapped && !slices.ContainsFunc(p.layers, func(l *layer) bool { return l.has(roleAlpha) }) {
+		p.warn("the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
 	}
 	if len(p.unknown) == 0 {
 		return nil

@@ -116,6 +116,7 @@ func TestSpellings(t *testing.T) {
 		"base_model.model.double_blocks.0.img_attn.proj.lora_A.weight":                          {"", "double_blocks.0.img_attn.proj", false, roleDown},
 		"transformer._orig_mod.transformer_blocks.0.attn.to_q.lora_A.weight":                    {"transformer", "transformer_blocks.0.attn.to_q", false, roleDown},
 		"lora_unet_down_blocks_1_resnets_0_conv1.lora_mid.weight":                               {"unet", "down_blocks_1_resnets_0_conv1", true, roleMid},
+		"text_encoders.clip_g.transformer.text_model.encoder.layers.0.mlp.fc1.lora_up.weight":   {"clip_g", "text_model.encoder.layers.0.mlp.fc1", false, roleUp},
 		"lora_unet_x.a1.weight":                                                                 {"unet", "x", true, roleA1},
 		"lora_unet_x.weight":                                                                    {"unet", "x", true, roleIA3},
 	} {
@@ -264,6 +265,13 @@ func TestMixed(t *testing.T) {
 	want := "te:b.weight unet:a.weight unet:c.weight unet:d.bias unet:d.weight unet:e.bias unet:e.weight unet:f.bias unet:f.weight"
 	if strings.Join(got, " ") != want || r.Type != "LoRA + full + norm + bias" {
 		t.Errorf("%s: %v\nwant %s", r.Type, got, want)
+	}
+}
+
+func TestPEFTWeights(t *testing.T) {
+	r, err := open(t, Options{}, nil, it("base_model.model.x.lora_A.weight", 2, 6), it("base_model.model.x.lora_B.weight", 4, 2))
+	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "adapter_config.json") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -28,6 +28,10 @@ var roles = map[string]string{
 	"te1":                   text1,
 	"te2":                   text2,
 	"te3":                   text3,
+	"clip_l":                text1,
+	"clip_g":                text2,
+	"t5xxl":                 text3,
+	"umt5xxl":               text1,
 }
 
 func roleOf(part string) string {
