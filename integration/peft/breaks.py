@@ -171,3 +171,11 @@ def remove(file: str) -> Edit:
 
 def garble_config(adapter: Path) -> None:
     (adapter / CONFIG).write_text('{"peft_type": "LORA", "r": 2,\n')
+
+
+def bone(adapter: Path) -> None:
+    """A MiSS adapter as PEFT had it when the type was called Bone."""
+    _rename_all(lambda name: name.replace(".miss_block", ".bone_block"))(adapter)
+    config = json.loads((adapter / CONFIG).read_text())
+    old = {key: value for key, value in config.items() if key not in ("mini_r", "miss_dropout", "peft_version")}
+    (adapter / CONFIG).write_text(json.dumps(old | {"peft_type": "BONE"}, indent=2, sort_keys=True))

@@ -45,14 +45,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 import transformers as tf
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 
 import bases
 import breaks
 import compare
 import sweep
-from cases import CASES, DTYPES, Case
+from case import DTYPES, Case
+from cases import CASES
 
 TORCH_DTYPES = dict(zip(DTYPES, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 # Fields that say who wrote the file and how, not what the model is.
@@ -109,11 +111,14 @@ def train_adapter(case: Case, base: Path, seed: int) -> PeftModel:
         disturb(model.get_input_embeddings().weight, generator)
         if model.get_output_embeddings() is not None and not model.config.tie_word_embeddings:
             disturb(model.get_output_embeddings().weight, generator)
-    options = {"task_type": task_of(model)} | case.lora
+    options = {"task_type": task_of(model)} | case.options
     torch.manual_seed(seed_of(case.name, seed))
-    peft_model = get_peft_model(model, LoraConfig(**options))
+    peft_model = get_peft_model(model, PEFT_TYPE_TO_CONFIG_MAPPING[case.kind](**options))
     for name, value in peft_model.named_parameters():
-        if "lora_magnitude_vector" in name:
+        if case.kind != "LORA":
+            if value.requires_grad:
+                disturb(value, generator, case.noise)
+        elif "lora_magnitude_vector" in name:
             value.data *= 1 + 0.2 * torch.randn(value.shape, generator=generator)
         elif "lora_" in name:
             value.data.copy_(0.1 * torch.randn(value.shape, generator=generator))  # in place: tied factors share memory
@@ -122,8 +127,8 @@ def train_adapter(case: Case, base: Path, seed: int) -> PeftModel:
     return peft_model
 
 
-def disturb(value: torch.Tensor, generator: torch.Generator) -> None:
-    value.data += 0.1 * torch.randn(value.shape, generator=generator)
+def disturb(value: torch.Tensor, generator: torch.Generator, noise: float = 0.1) -> None:
+    value.data += noise * torch.randn(value.shape, generator=generator)
 
 
 def save_adapter(case: Case, model: PeftModel, base: Path, out: Path) -> None:
@@ -172,7 +177,7 @@ def untie(case: Case, base: Path, adapter: Path, out: Path) -> None:
 
 def write_out_layers(case: Case, base: Path, out: Path) -> None:
     """A base with as many layers of its own as layer_replication makes of the shared ones."""
-    order = [i for start, end in case.lora["layer_replication"] for i in range(start, end)]
+    order = [i for start, end in case.options["layer_replication"] for i in range(start, end)]
     source = model_class(case, base).from_pretrained(base, dtype=TORCH_DTYPES[case.dtype])
     source.config.num_hidden_layers = len(order)
     twin = type(source)(source.config).to(TORCH_DTYPES[case.dtype])

@@ -338,7 +338,7 @@ var codes = []code{
 	{
 		name:  "tensor-counterpart-missing",
 		title: "Tensors of the adapter lack their counterpart",
-		cause: "A LoRA has lora_A and lora_B for each module. One of the two is missing: tensors were filtered by name, or the file was put together by hand.",
+		cause: "An adapter has several tensors for a module, LoRA for example lora_A and lora_B. One of them is missing: tensors were filtered by name, or the file was put together by hand.",
 		fix:   "Save the adapter again with PEFT's save_pretrained.",
 	},
 	{

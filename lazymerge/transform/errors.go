@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"strings"
 
 	"lorafs/safetensors"
 )
@@ -11,7 +12,7 @@ type ShapeError struct {
 	Tensor string  // base parameter
 	Base   []int64 // its shape; nil when only Want matters
 	Other  string  // adapter tensor
-	Want   []int64 // shape that the parameter asks of Other
+	Want   []int64 // shape that the parameter asks of Other; -1 is any size
 	Got    []int64 // shape that Other has
 	Made   bool    // Got is of a matrix that Other and further tensors make
 }
@@ -27,7 +28,12 @@ func (e *ShapeError) Error() string {
 	if e.Made {
 		other = "the matrix made of " + other
 	}
-	return fmt.Sprintf("%s has shape %v, but %s needs %v", other, e.Got, base, e.Want)
+	return fmt.Sprintf("%s has shape %v, but %s needs %s", other, e.Got, base, sizes(e.Want))
+}
+
+// sizes writes a shape with a ? for any size.
+func sizes(shape []int64) string {
+	return strings.ReplaceAll(fmt.Sprint(shape), "-1", "?")
 }
 
 // DTypeError says that a tensor has an element type that cannot be merged.

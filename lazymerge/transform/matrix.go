@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"lorafs/lazymerge/kernel"
 	"lorafs/safetensors"
 )
 
@@ -223,11 +224,28 @@ func (m Hadamard) Norm(of func(*safetensors.Tensor) float64) float64 {
 	return m.X.Norm(of) * m.Y.Norm(of)
 }
 
-// ScaledRows is Of with row i multiplied by By's element i: diag(By)·Of.
-type ScaledRows struct {
-	By *safetensors.Tensor
-	Of Matrix
+// Vector is a tensor as a matrix of one column.
+type Vector struct{ *safetensors.Tensor }
+
+// Size implements Matrix.
+func (m Vector) Size() (rows, cols int64) { return product(m.Shape), 1 }
+
+// Check implements Matrix.
+func (m Vector) Check() error { return needFloats(m.Tensor) }
+
+// Area implements Matrix.
+func (m Vector) Area(dst []float32, b Block) error {
+	return ReadFloats(dst[:b.size()], m.Tensor, b.Row)
 }
+
+// Tensors implements Matrix.
+func (m Vector) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{m.Tensor} }
+
+// Norm implements Matrix.
+func (m Vector) Norm(of func(*safetensors.Tensor) float64) float64 { return of(m.Tensor) }
+
+// ScaledRows is Of with row i multiplied by element i of a column: diag(By)·Of.
+type ScaledRows struct{ By, Of Matrix }
 
 // Size implements Matrix.
 func (m ScaledRows) Size() (rows, cols int64) { return m.Of.Size() }
@@ -237,8 +255,14 @@ func (m ScaledRows) Check() error {
 	if err := m.Of.Check(); err != nil {
 		return err
 	}
+	if err := m.By.Check(); err != nil {
+		return err
+	}
 	rows, _ := m.Of.Size()
-	return checkVector(m.By, rows)
+	if n, cols := m.By.Size(); n != rows || cols != 1 {
+		return sizeError(m.By, []int64{rows, 1})
+	}
+	return nil
 }
 
 // Area implements Matrix.
@@ -246,15 +270,16 @@ func (m ScaledRows) Area(dst []float32, b Block) error {
 	s := getScratch()
 	defer s.release()
 	s.wide = grow(s.wide, int(b.Rows))
-	if err := ReadFloats(s.wide, m.By, b.Row); err != nil {
+	if err := m.By.Area(s.wide, Block{b.Row, b.Rows, 0, 1}); err != nil {
 		return err
 	}
 	if err := m.Of.Area(dst, b); err != nil {
 		return err
 	}
 	for i, x := range s.wide {
-		for j := range dst[i*int(b.Cols):][:b.Cols] {
-			dst[i*int(b.Cols)+j] *= x
+		row := dst[i*int(b.Cols):][:b.Cols]
+		for j := range row {
+			row[j] *= x
 		}
 	}
 	return nil
@@ -262,12 +287,46 @@ func (m ScaledRows) Area(dst []float32, b Block) error {
 
 // Tensors implements Matrix.
 func (m ScaledRows) Tensors() []*safetensors.Tensor {
-	return append([]*safetensors.Tensor{m.By}, m.Of.Tensors()...)
+	return append(m.By.Tensors(), m.Of.Tensors()...)
 }
 
 // Norm implements Matrix.
 func (m ScaledRows) Norm(of func(*safetensors.Tensor) float64) float64 {
-	return of(m.By) * m.Of.Norm(of)
+	return m.By.Norm(of) * m.Of.Norm(of)
+}
+
+// Rounded is Of rounded to a dtype.
+type Rounded struct {
+	Of    Matrix
+	DType kernel.DType
+}
+
+// Size implements Matrix.
+func (m Rounded) Size() (rows, cols int64) { return m.Of.Size() }
+
+// Check implements Matrix.
+func (m Rounded) Check() error { return m.Of.Check() }
+
+// Area implements Matrix.
+func (m Rounded) Area(dst []float32, b Block) error {
+	if err := m.Of.Area(dst, b); err != nil {
+		return err
+	}
+	dst = dst[:b.size()]
+	s := getScratch()
+	defer s.release()
+	s.bytes = grow(s.bytes, len(dst)*m.DType.Size())
+	kernel.Store(s.bytes, dst, m.DType)
+	kernel.Load(dst, s.bytes, m.DType)
+	return nil
+}
+
+// Tensors implements Matrix.
+func (m Rounded) Tensors() []*safetensors.Tensor { return m.Of.Tensors() }
+
+// Norm implements Matrix.
+func (m Rounded) Norm(of func(*safetensors.Tensor) float64) float64 {
+	return 2 * m.Of.Norm(of)
 }
 
 // Part is the first Rows rows and Cols columns of a larger matrix.
@@ -298,14 +357,6 @@ func (m Part) Tensors() []*safetensors.Tensor { return m.Of.Tensors() }
 
 // Norm implements Matrix.
 func (m Part) Norm(of func(*safetensors.Tensor) float64) float64 { return m.Of.Norm(of) }
-
-// checkVector holds a tensor to n elements of a floating dtype.
-func checkVector(t *safetensors.Tensor, n int64) error {
-	if product(t.Shape) != n {
-		return &ShapeError{Other: t.Name, Got: t.Shape, Want: []int64{n}}
-	}
-	return needFloats(t)
-}
 
 // sizeError says that a matrix made of tensors has another size than is needed.
 func sizeError(m Matrix, want []int64) *ShapeError {

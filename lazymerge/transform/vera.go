@@ -26,8 +26,8 @@ func (v VeRA) factors(out, in int64) Factors {
 	rank := product(v.LambdaD.Shape)
 	return Factors{
 		Type: "vera", Scale: 1, Class: v.Class,
-		A: ScaledRows{v.LambdaD, Part{Stored{v.A}, rank, in}},
-		B: ScaledRows{v.LambdaB, Part{Stored{v.B}, out, rank}},
+		A: ScaledRows{Vector{v.LambdaD}, Part{Stored{v.A}, rank, in}},
+		B: ScaledRows{Vector{v.LambdaB}, Part{Stored{v.B}, out, rank}},
 	}
 }
 

@@ -84,6 +84,13 @@ func FuzzOpen(f *testing.F) {
 		}
 		f.Add(config, data)
 	}
+	for kind, m := range moduleOf {
+		fields := m.fields
+		if fields != "" {
+			fields = "," + fields
+		}
+		f.Add([]byte(`{"peft_type":"`+kind+`"`+fields+`}`), weights(f, m.items))
+	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, config, data []byte) {
 		put(t, dir, configName, config)
@@ -97,6 +104,9 @@ func FuzzOpen(f *testing.F) {
 		}
 		defer r.Close()
 		checkRecipe(t, r, tensorNames(t, filepath.Join(dir, weightsName)))
+		for _, e := range r.Edits {
+			applyAnywhere(t, e.Transform)
+		}
 	})
 }
 
@@ -152,4 +162,44 @@ func everyModules(kind, name string) bool {
 	m, _ := findType(kind)
 	k, ok := m.parseKey(name)
 	return ok && k.shared
+}
+
+// applyAnywhere binds a transform to parameters of all sorts: where it fits, it merges
+// all rows.
+func applyAnywhere(t *testing.T, x transform.Transform) {
+	t.Helper()
+	x.Describe()
+	for _, shape := range [][]int64{{}, {4}, {3}, {4, 3}, {3, 4}, {4, 4}, {8, 6}, {4, 3, 2}, {5, 2, 3, 1}} {
+		for _, d := range []safetensors.DType{safetensors.BF16, safetensors.F32, safetensors.I32} {
+			p := transform.Param{Info: safetensors.Info{Name: "w", DType: d, Shape: shape}, Conv1D: d == safetensors.F32, AllowNonFinite: true}
+			b, err := x.Bind(p, transform.PEFT)
+			if err != nil {
+				continue
+			}
+			packed := make([]byte, b.PackSize())
+			if err := b.Pack(t.Context(), packed); err != nil {
+				t.Error(err)
+			}
+			n, err := p.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := int64(1)
+			if len(shape) > 0 {
+				rows = shape[0]
+			}
+			if r, ok := x.(transform.Replace); ok {
+				if rows = 1; len(r.Value.Shape) > 0 {
+					rows = r.Value.Shape[0]
+				}
+				if n, err = r.Value.Elements(); err != nil || n > 1<<16 {
+					continue
+				}
+				n *= 8
+			}
+			if err := b.Rows(t.Context(), make([]byte, n), make([]byte, n), packed, 0, rows); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

@@ -57,7 +57,7 @@ func TestEveryConfigFieldIsDecided(t *testing.T) {
 		slices.Sort(names)
 		want := upstream[x.name]
 		if x.name == "BONE" {
-			want = bone(upstream["MISS"])
+			want = boneFields(upstream["MISS"])
 		}
 		if !slices.Equal(names, want) {
 			t.Errorf("%s: fields\n%v\nPEFT has\n%v", x.name, names, want)
@@ -78,8 +78,8 @@ func TestEveryConfigFieldIsDecided(t *testing.T) {
 	}
 }
 
-// bone is the fields of a type that PEFT removed: MISS has followed it.
-func bone(fields []string) []string {
+// boneFields is the fields of a type that PEFT removed: MISS has followed it.
+func boneFields(fields []string) []string {
 	return slices.DeleteFunc(slices.Clone(fields), func(name string) bool { return name == "mini_r" || name == "miss_dropout" })
 }
 

@@ -53,12 +53,12 @@ const (
 // types is the table of PEFT's types, sorted by name. testdata/peft_types.txt is the
 // list of PEFT 0.21.2; BONE is a type that PEFT removed.
 var types = []typeRule{
-	{name: "ADALORA", reason: later},
+	{name: "ADALORA", method: &adalora, class: transform.Single, reads: Row},
 	{name: "ADAMSS", reason: "it needs a clustering and a randomised decomposition that only its training code repeats", never: true},
 	{name: "ADAPTION_PROMPT", reason: prompt, never: true},
 	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
 	{name: "BOFT", reason: later},
-	{name: "BONE", reason: later},
+	{name: "BONE", method: &bone, class: transform.Single, reads: Row},
 	{name: "C3A", reason: later},
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
@@ -76,7 +76,7 @@ var types = []typeRule{
 	{name: "LOHA", method: &loha, class: transform.Single, reads: Row},
 	{name: "LOKR", reason: later},
 	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
-	{name: "MISS", reason: later},
+	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
 	{name: "OFT", reason: later},
 	{name: "OSF", reason: later},

@@ -6,7 +6,7 @@ import "lorafs/lazymerge/transform"
 // modules share.
 var vera = method{
 	prefix: "vera_lambda_",
-	usual: []string{"bias", "fan_in_fan_out", "init_weights", "layers_pattern", "layers_to_transform", "modules_to_save", "target_modules"},
+	usual:  []string{"bias", "fan_in_fan_out", "init_weights", "layers_pattern", "layers_to_transform", "modules_to_save", "target_modules"},
 	fields: []fieldRule{
 		{name: "d_initial", use: ignored, reason: training},
 		{name: "projection_prng_key", use: ignored, reason: "save_projection decides"},
