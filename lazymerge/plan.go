@@ -287,7 +287,7 @@ func (p *planner) param(o *output, e placedEdit, overflow bool) transform.Param 
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
 	got, want := r.Value.Shape, o.info.Shape
-	if !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
+	if p.recipe.ByPart && !slices.Equal(got, want) || !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
 		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
 	}
 	if !floating(o.info.DType) || !floating(r.Value.DType) {

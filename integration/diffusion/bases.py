@@ -299,18 +299,21 @@ def flux_converter(width: int) -> Callable[..., State]:
     return scope[function.__name__]
 
 
+def from_file(name: str, models: dict[str, nn.Module], state: State) -> State:
+    """The denoiser that diffusers makes of a checkpoint."""
+    state = copy.deepcopy(state)
+    if "unet" in models:
+        return convert.convert_ldm_unet_checkpoint(state, dict(models["unet"].config))
+    converter = {"flux": flux_converter(models["transformer"].proj_out.weight.shape[1]),
+                 "sd3": convert.convert_sd3_transformer_checkpoint_to_diffusers,
+                 "wan": convert.convert_wan_transformer_to_diffusers}[name]
+    return converter(state)
+
+
 def check_file(name: str, models: dict[str, nn.Module], state: State) -> None:
     """diffusers' own conversion of the checkpoint must give the models back."""
-    state = copy.deepcopy(state)
     part = "unet" if "unet" in models else "transformer"
-    want = models[part].state_dict()
-    if part == "unet":
-        got = convert.convert_ldm_unet_checkpoint(state, dict(models[part].config))
-    else:
-        converter = {"flux": flux_converter(want["proj_out.weight"].shape[1]),
-                     "sd3": convert.convert_sd3_transformer_checkpoint_to_diffusers,
-                     "wan": convert.convert_wan_transformer_to_diffusers}[name]
-        got = converter(state)
+    want, got = models[part].state_dict(), from_file(name, models, state)
     assert got.keys() == want.keys(), (name, sorted(got.keys() ^ want.keys())[:10])
     for key in want:
         assert torch.equal(got[key], want[key]), (name, key)

@@ -61,6 +61,26 @@ def pipelines(out: pathlib.Path, seed: int) -> None:
         write(out / "cases" / (name + "-file"), case.base + ".safetensors", f"../{name}/adapter.safetensors", changed(merged, plain), case.metadata, case.notes)
 
 
+def divided(out: pathlib.Path, seed: int) -> None:
+    """LyCORIS on the fused layers of checkpoints, and what diffusers' conversion makes of the result."""
+    for base, prefix, ends in (
+        ("flux", "", ("double_blocks.0.img_attn.qkv", "single_blocks.1.linear1", "final_layer.adaLN_modulation.1")),
+        ("sd3", "model.diffusion_model.", ("joint_blocks.0.x_block.attn.qkv", "joint_blocks.1.context_block.adaLN_modulation.1")),
+    ):
+        models = bases.make(base, seed)
+        file = bases.FILES[base]({p: m.state_dict() for p, m in models.items()})
+        layers = lycoris_cases.fused(file, prefix, ends)
+        assert len(layers) == len(ends), (base, list(layers))
+        for i, (algorithm, make) in enumerate(lycoris_cases.DIVIDED.items()):
+            adapter, want = lycoris_cases.adapt(layers, make(), "lora_unet_", seed + i)
+            merged = file | {prefix + k: v for k, v in want.items()}
+            name = f"{base}-{algorithm}"
+            write(out / "cases" / (name + "-file"), base + ".safetensors", adapter, changed(bases.rounded(merged), bases.rounded(file)), None, "")
+            whole = bases.prefixed("transformer/", bases.rounded(bases.from_file(base, models, merged)))
+            plain = bases.prefixed("transformer/", bases.rounded(models["transformer"].state_dict()))
+            write(out / "cases" / name, base, f"../{name}-file/adapter.safetensors", changed(whole, plain), None, "")
+
+
 def algorithms(out: pathlib.Path, seed: int) -> None:
     for dtype, name in ((torch.bfloat16, "bf16"), (torch.float32, "f32"), (torch.float16, "f16")):
         torch.manual_seed(seed)
@@ -87,6 +107,7 @@ def main() -> None:
     (args.out / "bases").mkdir(parents=True)
     algorithms(args.out, args.seed)
     pipelines(args.out, args.seed)
+    divided(args.out, args.seed)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,21 @@ def adapt(layers: dict[str, nn.Module], make, prefix: str, seed: int) -> tuple[S
     return adapter, want
 
 
+def fused(state: State, prefix: str, ends: tuple[str, ...]) -> dict[str, nn.Module]:
+    """Linear layers of a checkpoint's modules whose name ends in one of ends, by their names behind prefix."""
+    layers = {}
+    for key, weight in state.items():
+        name = key.removesuffix(".weight")
+        if not key.endswith(".weight") or not name.startswith(prefix) or not name.endswith(ends):
+            continue
+        layers[name[len(prefix):]] = layer = nn.Linear(weight.shape[1], weight.shape[0], bias=name + ".bias" in state)
+        layer.weight.data = weight.clone()
+        if layer.bias is not None:
+            layer.bias.data = state[name + ".bias"].clone()
+        layer.requires_grad_(False)
+    return layers
+
+
 def full_rank(module: nn.Module, layer: nn.Module) -> tuple[torch.Tensor, None]:
     """DyLoRA trains all ranks and its forward pass takes a random one; the file is a plain LoCon."""
     up, down = torch.cat(list(module.up_list), 1), torch.cat(list(module.down_list))
@@ -101,6 +116,16 @@ def full_rank(module: nn.Module, layer: nn.Module) -> tuple[torch.Tensor, None]:
 def maker(cls, **more):
     return lambda name, layer: cls(name, layer, 1.0, **more)
 
+
+# Of layers that diffusers divides into several.
+DIVIDED = {
+    "lokr": lambda: maker(LokrModule, lora_dim=2, alpha=1.0),
+    "loha": lambda: maker(LohaModule, lora_dim=2, alpha=1.0),
+    "dora": lambda: maker(LoConModule, lora_dim=2, alpha=1.0, weight_decompose=True),
+    "oft": lambda: maker(DiagOFTModule, lora_dim=4),
+    "full": lambda: maker(FullModule),
+    "glora": lambda: maker(GLoRAModule, lora_dim=2, alpha=1.0),
+}
 
 MATRICES = ("linear", "square", "bare", "conv", "point")
 NORMS = ("ln", "gn")
