@@ -51,13 +51,22 @@ func (m Kron) Area(dst []float32, b Block) error {
 		row := b.Row + i
 		of := s.left[(row/height-x.Row)*x.Cols:]
 		in := s.right[(row%height-y.Row)*width:][:width]
-		out := dst[i*b.Cols:][:b.Cols]
-		for j := range out {
-			col := b.Col + int64(j)
-			out[j] = of[col/width-x.Col] * in[col%width]
-		}
+		spread(dst[i*b.Cols:][:b.Cols], of, in, b.Col%width)
 	}
 	return nil
+}
+
+// spread sets dst to the products of each of the values with all of row, beginning at
+// the first value's from-th.
+func spread(dst, values, row []float32, from int64) {
+	for len(dst) > 0 {
+		part := row[from:min(from+int64(len(dst)), int64(len(row)))]
+		x := values[0]
+		for i, y := range part {
+			dst[i] = x * y
+		}
+		dst, values, from = dst[len(part):], values[1:], 0
+	}
 }
 
 // Tensors implements Matrix.

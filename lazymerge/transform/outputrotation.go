@@ -182,30 +182,61 @@ func (o *outputRotation) shrink(ctx context.Context, s *scratch) (float64, error
 func (o *outputRotation) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
 	s := getScratch()
 	defer s.release()
-	return o.eachGroup(ctx, lo, hi, o.group, func(from, to int64) error {
-		part := o.bytes(lo, from, to)
-		s.delta = grow(s.delta, int((to-from)*o.cols))
-		kernel.Load(s.delta, src[part.lo:part.hi], o.dtype)
-		sound := o.param.AllowNonFinite || finite(s.delta)
-		for stage := range o.stages() {
-			o.turn(s, packed, stage, from, to)
+	width := max(blockElements/o.group, 16)
+	for ; lo < hi; lo += o.group {
+		for left := int64(0); left < o.cols; left += width {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			a := area{row: lo, rows: o.group, left: left, cols: min(width, o.cols-left)}
+			if err := o.rotate(s, dst, src, packed, a); err != nil {
+				return err
+			}
 		}
-		if err := o.rescale(s, from, to); err != nil {
-			return err
-		}
-		if !kernel.Store(dst[part.lo:part.hi], s.delta, o.dtype) && sound && !o.param.AllowNonFinite {
-			return o.overflow(from + firstInfinite(dst[part.lo:part.hi], o.dtype)/max(o.cols, 1))
-		}
-		return nil
-	})
+		dst, src = dst[o.group*o.rowBytes():], src[o.group*o.rowBytes():]
+	}
+	return nil
 }
 
-// turn applies the blocks of a stage to the rows [lo,hi) in s.delta.
-func (o *outputRotation) turn(s *scratch, packed []byte, stage, lo, hi int64) {
+// area is a group's rows in some of the columns: a group may be all of the tensor.
+type area struct{ row, rows, left, cols int64 }
+
+func (o *outputRotation) rowBytes() int64 { return o.cols * int64(o.dtype.Size()) }
+
+// cut is where a row of the area lies in a buffer that begins with the area's first row.
+func (o *outputRotation) cut(b []byte, a area, row int64) []byte {
+	size := int64(o.dtype.Size())
+	return b[row*o.rowBytes()+a.left*size:][:a.cols*size]
+}
+
+// rotate computes the area. What it reads and writes is the same columns, so dst and
+// src may be the same memory.
+func (o *outputRotation) rotate(s *scratch, dst, src, packed []byte, a area) error {
+	s.delta = grow(s.delta, int(a.rows*a.cols))
+	for i := range a.rows {
+		kernel.Load(s.delta[i*a.cols:][:a.cols], o.cut(src, a, i), o.dtype)
+	}
+	sound := o.param.AllowNonFinite || finite(s.delta)
+	for stage := range o.stages() {
+		o.turn(s, packed, stage, a)
+	}
+	if err := o.rescale(s, a); err != nil {
+		return err
+	}
+	for i := range a.rows {
+		if !kernel.Store(o.cut(dst, a, i), s.delta[i*a.cols:][:a.cols], o.dtype) && sound && !o.param.AllowNonFinite {
+			return o.overflow(a.row + i)
+		}
+	}
+	return nil
+}
+
+// turn applies the blocks of a stage to an area in s.delta.
+func (o *outputRotation) turn(s *scratch, packed []byte, stage int64, a area) {
 	n := o.size
 	s.left = grow(s.left, int(n*n))
-	s.turn = grow(s.turn, int(n*o.cols))
-	for at := lo; at < hi; at += n {
+	s.turn = grow(s.turn, int(n*a.cols))
+	for at := a.row; at < a.row+a.rows; at += n {
 		block := at / n
 		base := 4 * (stage*o.count + block) * n * n
 		for i := range s.left {
@@ -214,20 +245,20 @@ func (o *outputRotation) turn(s *scratch, packed []byte, stage, lo, hi int64) {
 		butterfly := len(o.Blocks.Shape) == 4
 		clear(s.turn)
 		for i := range n {
-			out := s.turn[i*o.cols:][:o.cols]
+			out := s.turn[i*a.cols:][:a.cols]
 			for j := range n {
 				f := s.left[i*n+j]
 				if !butterfly {
 					f = s.left[j*n+i]
 				}
-				in := s.delta[(o.row(stage, block, j)-lo)*o.cols:][:o.cols]
+				in := s.delta[(o.row(stage, block, j)-a.row)*a.cols:][:a.cols]
 				for k, x := range in {
 					out[k] += f * x
 				}
 			}
 		}
 		for i := range n {
-			copy(s.delta[(o.row(stage, block, i)-lo)*o.cols:][:o.cols], s.turn[i*o.cols:][:o.cols])
+			copy(s.delta[(o.row(stage, block, i)-a.row)*a.cols:][:a.cols], s.turn[i*a.cols:][:a.cols])
 		}
 	}
 }
@@ -244,16 +275,16 @@ func (o *outputRotation) row(stage, block, i int64) int64 {
 	return c*2*k + rest%2*k + rest/2
 }
 
-func (o *outputRotation) rescale(s *scratch, lo, hi int64) error {
+func (o *outputRotation) rescale(s *scratch, a area) error {
 	if o.Rescale == nil {
 		return nil
 	}
-	by, err := s.read(o.Rescale, lo, hi)
+	by, err := s.read(o.Rescale, a.row, a.row+a.rows)
 	if err != nil {
 		return err
 	}
 	for i, f := range by {
-		row := s.delta[int64(i)*o.cols:][:o.cols]
+		row := s.delta[int64(i)*a.cols:][:a.cols]
 		for j := range row {
 			row[j] *= f
 		}

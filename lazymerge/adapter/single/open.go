@@ -62,6 +62,14 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 		recipe: &transform.Recipe{File: f.Path(), Close: f.Close, ByPart: true, BaseHint: f.Header().Metadata["ss_base_model_version"]},
 	}
 	p.recipe.Notes = append(p.recipe.Notes, "rounding: sums in fp32, rounded once; the programs that read such files merge in several ways, and none of them is the rule")
+	for _, t := range f.Tensors() {
+		if err := p.collect(t); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.layers) > 0 && !slices.ContainsFunc(p.layers, (*layer).adapts) {
+		return nil, p.noAdapter() // perhaps a whole model, whose values are not worth a look
+	}
 	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite})
 	if err != nil {
 		return nil, err
@@ -69,11 +77,6 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 	p.zero, p.recipe.Warnings = values.Zero, values.Warnings
 	if p.metadata, err = readMetadata(f); err != nil {
 		return nil, err
-	}
-	for _, t := range f.Tensors() {
-		if err := p.collect(t); err != nil {
-			return nil, err
-		}
 	}
 	for _, l := range p.layers {
 		if err := p.addLayer(l); err != nil {
@@ -84,6 +87,20 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 		return nil, err
 	}
 	return p.recipe, nil
+}
+
+// adapts says whether the module has a tensor that only adapters have.
+func (l *layer) adapts() bool {
+	return slices.ContainsFunc(l.order, func(r role) bool { return r != roleIA3 })
+}
+
+func (p *parser) noAdapter() error {
+	for _, l := range p.layers {
+		for _, r := range l.order {
+			p.unknown = append(p.unknown, l.tensors[r].Name)
+		}
+	}
+	return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
 }
 
 // collect gives a tensor its place by its name.
