@@ -60,6 +60,12 @@ type reference struct {
 // diffusersWeights is the name under which diffusers saves an adapter for a pipeline.
 const diffusersWeights = "pytorch_lora_weights.safetensors"
 
+// looksLikeDiffusers reports whether a directory holds an adapter for a pipeline and
+// none of PEFT's.
+func looksLikeDiffusers(dir string) bool {
+	return exists(filepath.Join(dir, diffusersWeights)) && !looksLikeAdapter(dir)
+}
+
 // parseRef takes a reference apart. A path that exists as written wins over every
 // other reading.
 func parseRef(ref string) (reference, error) {
@@ -180,20 +186,23 @@ func fileProblem(host string) error {
 // to be one gives a *NotAdapterError. Dir is set when there is an error, too.
 func (s scope) openAdapter() (Adapter, error) {
 	a := Adapter{Dir: s.root}
-	own := hasAdapterWeights(s.root)
-	diffusers := filepath.Join(s.root, diffusersWeights)
+	own, diffusers := hasAdapterWeights(s.root), looksLikeDiffusers(s.root)
 	switch {
-	case !own && len(checkpoints(s.root)) > 0:
+	case !own && !diffusers && len(checkpoints(s.root)) > 0:
 		dir, note, err := s.newestHealthy()
 		if err != nil {
 			return a, err
 		}
 		a.Dir, a.Note, s = dir, note, s.at(dir)
+		if looksLikeDiffusers(dir) {
+			a.File, _, err = s.file(filepath.Join(dir, diffusersWeights))
+			return a, err
+		}
 	case own || exists(filepath.Join(s.root, adapterConfig)):
 		a.Note = furtherAdapters(s.root)
-	case exists(diffusers):
-		real, _, err := s.file(diffusers)
-		a.File = real
+	case diffusers:
+		var err error
+		a.File, _, err = s.file(filepath.Join(s.root, diffusersWeights))
 		return a, err
 	default:
 		return a, s.notAdapter()

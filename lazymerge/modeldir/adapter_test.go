@@ -182,6 +182,35 @@ func TestAdaptersBesideTheDefault(t *testing.T) {
 	}
 }
 
+// TestDiffusersAdapters: what diffusers' trainers leave behind, and one file by itself.
+func TestDiffusersAdapters(t *testing.T) {
+	noHub(t)
+	const name = "pytorch_lora_weights.safetensors"
+	w := weights(t)
+	run := tree{"checkpoint-500/" + name: w, "checkpoint-1000/" + name: w, "checkpoint-1500/" + name: "", "checkpoint-1000/optimizer.bin": ""}.write(t, realDir(t))
+	lib, err := FindAdapters([]string{run})
+	if err != nil || !lib.Single || lib.Adapters[0].File != run+"/checkpoint-1000/"+name || !strings.Contains(lib.Adapters[0].Note, "checkpoint-1500") {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	done := tree{name: w, "checkpoint-500/" + name: w}.write(t, realDir(t))
+	lib, err = FindAdapters([]string{done})
+	if err != nil || !lib.Single || lib.Adapters[0].File != done+"/"+name {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	dir := tree{"a.safetensors": w, "b.safetensors": "-> a.safetensors"}.write(t, realDir(t))
+	t.Chdir(dir)
+	for _, ref := range []string{"a.safetensors", "./b.safetensors", dir + "/a.safetensors"} {
+		lib, err = FindAdapters([]string{ref})
+		if err != nil || !lib.Single || lib.Adapters[0].File != dir+"/a.safetensors" {
+			t.Errorf("%s: %+v, %v", ref, lib, err)
+		}
+	}
+	lib, err = FindAdapters([]string{"x=a.safetensors"})
+	if err != nil || lib.Single || lib.Adapters[0].Name != "x" || lib.Adapters[0].File != dir+"/a.safetensors" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+}
+
 func TestSeveralRefs(t *testing.T) {
 	noHub(t)
 	dir := tree{"k.safetensors": weights(t)}.with("a", lora(t)).with("b", lora(t)).with("other/a", lora(t)).write(t, realDir(t))

@@ -1,5 +1,7 @@
 package diffusion
 
+import "slices"
+
 // family is the relations between two namings of one architecture. They hold for a
 // region that has one of the marks, a module of either naming that no other
 // architecture has.
@@ -99,7 +101,7 @@ var families = []family{
 		{cut: swapped, one: "final_layer.adaLN_modulation.1", many: []string{"norm_out.linear"}},
 	}},
 	// Wan: diffusers' convert_wan_transformer_to_diffusers.
-	{marks: []string{"blocks.0.self_attn.q", "condition_embedder"}, relations: []relation{
+	{marks: []string{"blocks.0.self_attn.q", "condition_embedder"}, relations: slices.Concat([]relation{
 		renamed("text_embedding.0", "condition_embedder.text_embedder.linear_1"),
 		renamed("text_embedding.2", "condition_embedder.text_embedder.linear_2"),
 		renamed("time_embedding.0", "condition_embedder.time_embedder.linear_1"),
@@ -112,28 +114,12 @@ var families = []family{
 		renamed("img_emb.emb_pos", "condition_embedder.image_embedder.pos_embed"),
 		renamed("head.head", "proj_out"),
 		renamed("head.modulation", "scale_shift_table"),
-		renamed("blocks.{}.modulation", "blocks.{}.scale_shift_table"),
-		renamed("blocks.{}.self_attn.q", "blocks.{}.attn1.to_q"),
-		renamed("blocks.{}.self_attn.k", "blocks.{}.attn1.to_k"),
-		renamed("blocks.{}.self_attn.v", "blocks.{}.attn1.to_v"),
-		renamed("blocks.{}.self_attn.o", "blocks.{}.attn1.to_out.0"),
-		renamed("blocks.{}.self_attn.norm_q", "blocks.{}.attn1.norm_q"),
-		renamed("blocks.{}.self_attn.norm_k", "blocks.{}.attn1.norm_k"),
-		renamed("blocks.{}.cross_attn.q", "blocks.{}.attn2.to_q"),
-		renamed("blocks.{}.cross_attn.k", "blocks.{}.attn2.to_k"),
-		renamed("blocks.{}.cross_attn.v", "blocks.{}.attn2.to_v"),
-		renamed("blocks.{}.cross_attn.o", "blocks.{}.attn2.to_out.0"),
-		renamed("blocks.{}.cross_attn.norm_q", "blocks.{}.attn2.norm_q"),
-		renamed("blocks.{}.cross_attn.norm_k", "blocks.{}.attn2.norm_k"),
-		renamed("blocks.{}.cross_attn.k_img", "blocks.{}.attn2.add_k_proj"),
-		renamed("blocks.{}.cross_attn.v_img", "blocks.{}.attn2.add_v_proj"),
-		renamed("blocks.{}.cross_attn.norm_k_img", "blocks.{}.attn2.norm_added_k"),
-		renamed("blocks.{}.norm3", "blocks.{}.norm2"),
-		renamed("blocks.{}.ffn.0", "blocks.{}.ffn.net.0.proj"),
-		renamed("blocks.{}.ffn.2", "blocks.{}.ffn.net.2"),
-	}},
+	}, wanBlocks("blocks"), wanBlocks("vace_blocks"), []relation{
+		renamed("vace_blocks.{}.before_proj", "vace_blocks.{}.proj_in"),
+		renamed("vace_blocks.{}.after_proj", "vace_blocks.{}.proj_out"),
+	})},
 	// OpenCLIP's text model, in SD 2.x and SDXL checkpoints, and transformers' CLIP.
-	{marks: []string{"transformer.resblocks", "text_model.encoder.layers.0.self_attn", "encoder.layers.0.self_attn"}, relations: []relation{
+	{marks: []string{"transformer.resblocks"}, relations: []relation{
 		renamed("token_embedding", "text_model.embeddings.token_embedding"),
 		renamed("positional_embedding", "text_model.embeddings.position_embedding"),
 		renamed("ln_final", "text_model.final_layer_norm"),
@@ -145,4 +131,29 @@ var families = []family{
 		renamed("transformer.resblocks.{}.mlp.c_fc", "text_model.encoder.layers.{}.mlp.fc1"),
 		renamed("transformer.resblocks.{}.mlp.c_proj", "text_model.encoder.layers.{}.mlp.fc2"),
 	}},
+}
+
+// wanBlocks relates the layers of Wan's transformer, or of its branch for conditions.
+func wanBlocks(blocks string) []relation {
+	return []relation{
+		renamed(blocks+".{}.modulation", blocks+".{}.scale_shift_table"),
+		renamed(blocks+".{}.self_attn.q", blocks+".{}.attn1.to_q"),
+		renamed(blocks+".{}.self_attn.k", blocks+".{}.attn1.to_k"),
+		renamed(blocks+".{}.self_attn.v", blocks+".{}.attn1.to_v"),
+		renamed(blocks+".{}.self_attn.o", blocks+".{}.attn1.to_out.0"),
+		renamed(blocks+".{}.self_attn.norm_q", blocks+".{}.attn1.norm_q"),
+		renamed(blocks+".{}.self_attn.norm_k", blocks+".{}.attn1.norm_k"),
+		renamed(blocks+".{}.cross_attn.q", blocks+".{}.attn2.to_q"),
+		renamed(blocks+".{}.cross_attn.k", blocks+".{}.attn2.to_k"),
+		renamed(blocks+".{}.cross_attn.v", blocks+".{}.attn2.to_v"),
+		renamed(blocks+".{}.cross_attn.o", blocks+".{}.attn2.to_out.0"),
+		renamed(blocks+".{}.cross_attn.norm_q", blocks+".{}.attn2.norm_q"),
+		renamed(blocks+".{}.cross_attn.norm_k", blocks+".{}.attn2.norm_k"),
+		renamed(blocks+".{}.cross_attn.k_img", blocks+".{}.attn2.add_k_proj"),
+		renamed(blocks+".{}.cross_attn.v_img", blocks+".{}.attn2.add_v_proj"),
+		renamed(blocks+".{}.cross_attn.norm_k_img", blocks+".{}.attn2.norm_added_k"),
+		renamed(blocks+".{}.norm3", blocks+".{}.norm2"),
+		renamed(blocks+".{}.ffn.0", blocks+".{}.ffn.net.0.proj"),
+		renamed(blocks+".{}.ffn.2", blocks+".{}.ffn.net.2"),
+	}
 }
