@@ -11,7 +11,10 @@ from collections.abc import Callable
 
 import torch
 import transformers as tf
-from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel, WanTransformer3DModel
+from diffusers import (
+    Flux2Transformer2DModel, FluxTransformer2DModel, HunyuanVideoTransformer3DModel, SD3Transformer2DModel, UNet2DConditionModel,
+    WanTransformer3DModel, ZImageTransformer2DModel,
+)
 from diffusers.loaders import single_file_utils as convert
 from safetensors.torch import save_file
 from torch import nn
@@ -87,12 +90,33 @@ def wan() -> dict[str, nn.Module]:
     return {"transformer": transformer}
 
 
-BASES: dict[str, Callable[[], dict[str, nn.Module]]] = {"sd15": sd15, "sdxl": sdxl, "flux": flux, "sd3": sd3, "wan": wan}
+def flux2() -> dict[str, nn.Module]:
+    return {"transformer": Flux2Transformer2DModel(
+        in_channels=4, num_layers=1, num_single_layers=1, attention_head_dim=8, num_attention_heads=2, joint_attention_dim=8,
+        timestep_guidance_channels=8, axes_dims_rope=(2, 2, 2, 2),
+    )}
+
+
+def hunyuan() -> dict[str, nn.Module]:
+    return {"transformer": HunyuanVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=8, num_layers=1, num_single_layers=1, num_refiner_layers=1,
+        patch_size=1, text_embed_dim=8, pooled_projection_dim=8, rope_axes_dim=(2, 2, 4),
+    )}
+
+
+def zimage() -> dict[str, nn.Module]:
+    return {"transformer": ZImageTransformer2DModel(
+        in_channels=4, dim=16, n_layers=2, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=8, axes_dims=[2, 2, 4], axes_lens=[8, 8, 8],
+    )}
+
+
+BASES: dict[str, Callable[[], dict[str, nn.Module]]] = {"sd15": sd15, "sdxl": sdxl, "flux": flux, "sd3": sd3, "wan": wan, "flux2": flux2, "hunyuan": hunyuan}
+MORE: dict[str, Callable[[], dict[str, nn.Module]]] = {"zimage": zimage}  # too large to keep
 
 
 def make(name: str, seed: int) -> dict[str, nn.Module]:
     torch.manual_seed(seed)
-    return {part: randomise(model, seed + i) for i, (part, model) in enumerate(BASES[name]().items())}
+    return {part: randomise(model, seed + i) for i, (part, model) in enumerate((BASES | MORE)[name]().items())}
 
 
 def rounded(state: State, dtype: torch.dtype = torch.bfloat16) -> State:
@@ -255,6 +279,40 @@ WAN_RENAMES = [
 ]
 
 
+FLUX2_RENAMES = [
+    ("time_guidance_embed.timestep_embedder.linear_1", "time_in.in_layer"), ("time_guidance_embed.timestep_embedder.linear_2", "time_in.out_layer"),
+    ("time_guidance_embed.guidance_embedder.linear_1", "guidance_in.in_layer"), ("time_guidance_embed.guidance_embedder.linear_2", "guidance_in.out_layer"),
+    *((f"{m}.linear", f"{m}.lin") for m in ("double_stream_modulation_img", "double_stream_modulation_txt", "single_stream_modulation")),
+    *((f"transformer_blocks.{{}}.{a}.{b}", f"double_blocks.{{}}.{c}.{d}") for a, c in (("ff", "img_mlp"), ("ff_context", "txt_mlp"))
+      for b, d in (("linear_in", "0"), ("linear_out", "2"))),
+    ("single_transformer_blocks.{}.attn.to_qkv_mlp_proj", "single_blocks.{}.linear1"), ("single_transformer_blocks.{}.attn.to_out", "single_blocks.{}.linear2"),
+    *FLUX_RENAMES,
+]
+HUNYUAN_REFINER = ("context_embedder.token_refiner.refiner_blocks.{}.", "txt_in.individual_token_refiner.blocks.{}.")
+HUNYUAN_RENAMES = [
+    ("x_embedder.proj", "img_in.proj"), ("proj_out", "final_layer.linear"), ("norm_out.linear", "final_layer.adaLN_modulation.1"),
+    *((f"{a}time_text_embed.timestep_embedder.linear_{i + 1}", f"{b}.mlp.{2 * i}") for a, b in (("", "time_in"), ("context_embedder.", "txt_in.t_embedder")) for i in (0, 1)),
+    *((f"time_text_embed.guidance_embedder.linear_{i + 1}", f"guidance_in.mlp.{2 * i}") for i in (0, 1)),
+    ("time_text_embed.text_embedder.linear_1", "vector_in.in_layer"), ("time_text_embed.text_embedder.linear_2", "vector_in.out_layer"),
+    *((f"context_embedder.time_text_embed.text_embedder.linear_{i}", f"txt_in.c_embedder.linear_{i}") for i in (1, 2)),
+    ("context_embedder.proj_in", "txt_in.input_embedder"),
+    *((HUNYUAN_REFINER[0] + a, HUNYUAN_REFINER[1] + b) for a, b in (("norm1", "norm1"), ("norm2", "norm2"), ("attn.to_out.0", "self_attn_proj"),
+      ("ff.net.0.proj", "mlp.fc1"), ("ff.net.2", "mlp.fc2"), ("norm_out.linear", "adaLN_modulation.1"))),
+    *((f"transformer_blocks.{{}}.{a}", f"double_blocks.{{}}.{b}") for a, b in (
+        ("norm1.linear", "img_mod.linear"), ("norm1_context.linear", "txt_mod.linear"), ("attn.norm_q", "img_attn_q_norm"), ("attn.norm_k", "img_attn_k_norm"),
+        ("attn.norm_added_q", "txt_attn_q_norm"), ("attn.norm_added_k", "txt_attn_k_norm"), ("attn.to_out.0", "img_attn_proj"), ("attn.to_add_out", "txt_attn_proj"),
+        ("ff.net.0.proj", "img_mlp.fc1"), ("ff.net.2", "img_mlp.fc2"), ("ff_context.net.0.proj", "txt_mlp.fc1"), ("ff_context.net.2", "txt_mlp.fc2"))),
+    *((f"single_transformer_blocks.{{}}.{a}", f"single_blocks.{{}}.{b}") for a, b in (
+        ("norm.linear", "modulation.linear"), ("attn.norm_q", "q_norm"), ("attn.norm_k", "k_norm"), ("proj_out", "linear2"))),
+]
+HUNYUAN_JOINS = [
+    (HUNYUAN_REFINER[1] + "self_attn_qkv", [HUNYUAN_REFINER[0] + f"attn.to_{p}" for p in "qkv"]),
+    ("double_blocks.{}.img_attn_qkv", [f"transformer_blocks.{{}}.attn.to_{p}" for p in "qkv"]),
+    ("double_blocks.{}.txt_attn_qkv", [f"transformer_blocks.{{}}.attn.add_{p}_proj" for p in "qkv"]),
+    FLUX_JOINS[2],
+]
+
+
 def prefixed(prefix: str, state: State) -> State:
     return {prefix + k: v for k, v in state.items()}
 
@@ -284,18 +342,35 @@ def wan_file(parts: dict[str, State]) -> State:
     return fused(parts["transformer"], WAN_RENAMES, [], [])
 
 
+def flux2_file(parts: dict[str, State]) -> State:
+    return fused(parts["transformer"], FLUX2_RENAMES, FLUX_JOINS[:2], ["norm_out.linear"])
+
+
+def hunyuan_file(parts: dict[str, State]) -> State:
+    return fused(parts["transformer"], HUNYUAN_RENAMES, HUNYUAN_JOINS, ["norm_out.linear"])
+
+
+def zimage_file(parts: dict[str, State]) -> State:
+    blocks = [f"{b}.{{}}." for b in ("layers", "noise_refiner", "context_refiner")]
+    renames = [("all_x_embedder.2-1", "x_embedder"), ("all_final_layer.2-1.linear", "final_layer.linear"),
+               ("all_final_layer.2-1.adaLN_modulation.1", "final_layer.adaLN_modulation.1"),
+               *((b + "attention." + x, b + "attention." + y) for b in blocks for x, y in (("norm_q", "q_norm"), ("norm_k", "k_norm"), ("to_out.0", "out"))),
+               *((k.rsplit(".", 1)[0],) * 2 for k in parts["transformer"])]
+    joins = [(b + "attention.qkv", [b + f"attention.to_{p}" for p in "qkv"]) for b in blocks]
+    return fused(parts["transformer"], renames, joins, [])
+
+
 FILES: dict[str, Callable[[dict[str, State]], State]] = {
-    "sd15": sd15_file, "sdxl": sdxl_file, "flux": flux_file, "sd3": sd3_file, "wan": wan_file,
+    "sd15": sd15_file, "sdxl": sdxl_file, "flux": flux_file, "sd3": sd3_file, "wan": wan_file, "flux2": flux2_file, "hunyuan": hunyuan_file, "zimage": zimage_file,
 }
 
 
-def flux_converter(width: int) -> Callable[..., State]:
-    """diffusers' conversion has the width of the real model written into it."""
-    function = convert.convert_flux_transformer_checkpoint_to_diffusers
+def narrow(function: Callable[..., State], real: str, width: int) -> Callable[..., State]:
+    """A conversion of diffusers' that has the width of the real model written into it."""
     source = inspect.getsource(function)
-    assert "inner_dim = 3072" in source
+    assert f"{real} = 3072" in source
     scope = dict(vars(convert))
-    exec(source.replace("inner_dim = 3072", f"inner_dim = {width}"), scope)
+    exec(source.replace(f"{real} = 3072", f"{real} = {width}"), scope)
     return scope[function.__name__]
 
 
@@ -304,7 +379,11 @@ def from_file(name: str, models: dict[str, nn.Module], state: State) -> State:
     state = copy.deepcopy(state)
     if "unet" in models:
         return convert.convert_ldm_unet_checkpoint(state, dict(models["unet"].config))
-    converter = {"flux": flux_converter(models["transformer"].proj_out.weight.shape[1]),
+    width = 16
+    converter = {"flux": narrow(convert.convert_flux_transformer_checkpoint_to_diffusers, "inner_dim", width),
+                 "flux2": convert.convert_flux2_transformer_checkpoint_to_diffusers,
+                 "zimage": convert.convert_z_image_transformer_checkpoint_to_diffusers,
+                 "hunyuan": narrow(convert.convert_hunyuan_video_transformer_to_diffusers, "hidden_size", width),
                  "sd3": convert.convert_sd3_transformer_checkpoint_to_diffusers,
                  "wan": convert.convert_wan_transformer_to_diffusers}[name]
     return converter(state)

@@ -5,7 +5,7 @@ adapter.safetensors, case.json (the base, the adapter, what to say of it) and me
 by COMPONENT/TENSOR in a pipeline and by their names in a checkpoint; every other tensor is the base's. All sums are
 in fp32 and rounded once to the base's dtype.
 
-    python integration/diffusion/goldens.py --out DIR [--seed N]
+    python integration/diffusion/goldens.py --out DIR [--seed N] [--more]
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def changed(want: State, base: State) -> State:
     return {k: v for k, v in want.items() if not torch.equal(v, base[k])}
 
 
-def pipelines(out: pathlib.Path, seed: int) -> None:
-    models = {name: bases.make(name, seed) for name in bases.BASES}
+def pipelines(out: pathlib.Path, seed: int, names: list[str]) -> None:
+    models = {name: bases.make(name, seed) for name in names}
     for name, parts in models.items():
         bases.save_pipeline(name, parts, out / "bases" / name)
         file = bases.FILES[name]({k: m.state_dict() for k, m in parts.items()})
@@ -61,17 +61,18 @@ def pipelines(out: pathlib.Path, seed: int) -> None:
         write(out / "cases" / (name + "-file"), case.base + ".safetensors", f"../{name}/adapter.safetensors", changed(merged, plain), case.metadata, case.notes)
 
 
-def divided(out: pathlib.Path, seed: int) -> None:
+def divided(out: pathlib.Path, seed: int, names: list[str]) -> None:
     """LyCORIS on the fused layers of checkpoints, and what diffusers' conversion makes of the result."""
-    for base, prefix, ends in (
-        ("flux", "", ("double_blocks.0.img_attn.qkv", "single_blocks.1.linear1", "final_layer.adaLN_modulation.1")),
-        ("sd3", "model.diffusion_model.", ("joint_blocks.0.x_block.attn.qkv", "joint_blocks.1.context_block.adaLN_modulation.1")),
+    for base, prefix, ends, algorithms in (
+        ("flux", "", ("double_blocks.0.img_attn.qkv", "single_blocks.1.linear1", "final_layer.adaLN_modulation.1"), lycoris_cases.DIVIDED),
+        ("sd3", "model.diffusion_model.", ("joint_blocks.0.x_block.attn.qkv", "joint_blocks.1.context_block.adaLN_modulation.1"), lycoris_cases.DIVIDED),
+        *((base, "model.diffusion_model." if base == "sd3" else "", ("",), lycoris_cases.EVERYWHERE) for base in names if not base.startswith("sd1") and base != "sdxl"),
     ):
         models = bases.make(base, seed)
         file = bases.FILES[base]({p: m.state_dict() for p, m in models.items()})
-        layers = lycoris_cases.fused(file, prefix, ends)
-        assert len(layers) == len(ends), (base, list(layers))
-        for i, (algorithm, make) in enumerate(lycoris_cases.DIVIDED.items()):
+        layers = lycoris_cases.linear_layers(file, prefix, ends)
+        assert len(layers) >= len(ends), (base, list(layers))
+        for i, (algorithm, make) in enumerate(algorithms.items()):
             adapter, want = lycoris_cases.adapt(layers, make(), "lora_unet_", seed + i)
             merged = file | {prefix + k: v for k, v in want.items()}
             name = f"{base}-{algorithm}"
@@ -101,13 +102,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--more", action="store_true", help="also the models that are too large to keep")
     args = parser.parse_args()
     if args.out.exists():
         shutil.rmtree(args.out)
     (args.out / "bases").mkdir(parents=True)
     algorithms(args.out, args.seed)
-    pipelines(args.out, args.seed)
-    divided(args.out, args.seed)
+    names = list(bases.BASES | (bases.MORE if args.more else {}))
+    pipelines(args.out, args.seed, names)
+    divided(args.out, args.seed, names)
 
 
 if __name__ == "__main__":

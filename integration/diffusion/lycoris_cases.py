@@ -92,12 +92,12 @@ def adapt(layers: dict[str, nn.Module], make, prefix: str, seed: int) -> tuple[S
     return adapter, want
 
 
-def fused(state: State, prefix: str, ends: tuple[str, ...]) -> dict[str, nn.Module]:
+def linear_layers(state: State, prefix: str, ends: tuple[str, ...]) -> dict[str, nn.Module]:
     """Linear layers of a checkpoint's modules whose name ends in one of ends, by their names behind prefix."""
     layers = {}
     for key, weight in state.items():
         name = key.removesuffix(".weight")
-        if not key.endswith(".weight") or not name.startswith(prefix) or not name.endswith(ends):
+        if not key.endswith(".weight") or not name.startswith(prefix) or not name.endswith(ends) or weight.ndim != 2:
             continue
         layers[name[len(prefix):]] = layer = nn.Linear(weight.shape[1], weight.shape[0], bias=name + ".bias" in state)
         layer.weight.data = weight.clone()
@@ -126,6 +126,9 @@ DIVIDED = {
     "full": lambda: maker(FullModule),
     "glora": lambda: maker(GLoRAModule, lora_dim=2, alpha=1.0),
 }
+
+# Of every linear layer of a checkpoint.
+EVERYWHERE = {"every-layer": lambda: maker(LoConModule, lora_dim=1, alpha=0.5)}
 
 MATRICES = ("linear", "square", "bare", "conv", "point")
 NORMS = ("ln", "gn")

@@ -68,6 +68,64 @@ var families = []family{
 		{one: "single_blocks.{}.qkv", many: []string{
 			"single_transformer_blocks.{}.attn.to_q", "single_transformer_blocks.{}.attn.to_k", "single_transformer_blocks.{}.attn.to_v"}},
 	}},
+	// What Flux 2 has besides: diffusers' convert_flux2_transformer_checkpoint_to_diffusers.
+	{marks: []string{"double_stream_modulation_img"}, relations: []relation{
+		renamed("time_in.in_layer", "time_guidance_embed.timestep_embedder.linear_1"),
+		renamed("time_in.out_layer", "time_guidance_embed.timestep_embedder.linear_2"),
+		renamed("guidance_in.in_layer", "time_guidance_embed.guidance_embedder.linear_1"),
+		renamed("guidance_in.out_layer", "time_guidance_embed.guidance_embedder.linear_2"),
+		renamed("double_stream_modulation_img.lin", "double_stream_modulation_img.linear"),
+		renamed("double_stream_modulation_txt.lin", "double_stream_modulation_txt.linear"),
+		renamed("single_stream_modulation.lin", "single_stream_modulation.linear"),
+		renamed("double_blocks.{}.img_mlp.0", "transformer_blocks.{}.ff.linear_in"),
+		renamed("double_blocks.{}.img_mlp.2", "transformer_blocks.{}.ff.linear_out"),
+		renamed("double_blocks.{}.txt_mlp.0", "transformer_blocks.{}.ff_context.linear_in"),
+		renamed("double_blocks.{}.txt_mlp.2", "transformer_blocks.{}.ff_context.linear_out"),
+		renamed("single_blocks.{}.linear1", "single_transformer_blocks.{}.attn.to_qkv_mlp_proj"),
+		renamed("single_blocks.{}.linear2", "single_transformer_blocks.{}.attn.to_out"),
+	}},
+	// HunyuanVideo, whose single blocks are Flux': diffusers'
+	// convert_hunyuan_video_transformer_to_diffusers.
+	{marks: []string{"txt_in.individual_token_refiner", "context_embedder.token_refiner"}, relations: []relation{
+		renamed("img_in.proj", "x_embedder.proj"),
+		renamed("time_in.mlp.0", "time_text_embed.timestep_embedder.linear_1"),
+		renamed("time_in.mlp.2", "time_text_embed.timestep_embedder.linear_2"),
+		renamed("guidance_in.mlp.0", "time_text_embed.guidance_embedder.linear_1"),
+		renamed("guidance_in.mlp.2", "time_text_embed.guidance_embedder.linear_2"),
+		renamed("txt_in.t_embedder.mlp.0", "context_embedder.time_text_embed.timestep_embedder.linear_1"),
+		renamed("txt_in.t_embedder.mlp.2", "context_embedder.time_text_embed.timestep_embedder.linear_2"),
+		renamed("txt_in.c_embedder.linear_1", "context_embedder.time_text_embed.text_embedder.linear_1"),
+		renamed("txt_in.c_embedder.linear_2", "context_embedder.time_text_embed.text_embedder.linear_2"),
+		renamed("txt_in.input_embedder", "context_embedder.proj_in"),
+		renamed("txt_in.individual_token_refiner.blocks.{}.norm1", "context_embedder.token_refiner.refiner_blocks.{}.norm1"),
+		renamed("txt_in.individual_token_refiner.blocks.{}.norm2", "context_embedder.token_refiner.refiner_blocks.{}.norm2"),
+		{one: "txt_in.individual_token_refiner.blocks.{}.self_attn_qkv", many: []string{
+			"context_embedder.token_refiner.refiner_blocks.{}.attn.to_q", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_k",
+			"context_embedder.token_refiner.refiner_blocks.{}.attn.to_v"}},
+		renamed("txt_in.individual_token_refiner.blocks.{}.self_attn_proj", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_out.0"),
+		renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc1", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.0.proj"),
+		renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc2", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.2"),
+		renamed("txt_in.individual_token_refiner.blocks.{}.adaLN_modulation.1", "context_embedder.token_refiner.refiner_blocks.{}.norm_out.linear"),
+		renamed("double_blocks.{}.img_mod.linear", "transformer_blocks.{}.norm1.linear"),
+		renamed("double_blocks.{}.txt_mod.linear", "transformer_blocks.{}.norm1_context.linear"),
+		{one: "double_blocks.{}.img_attn_qkv", many: []string{
+			"transformer_blocks.{}.attn.to_q", "transformer_blocks.{}.attn.to_k", "transformer_blocks.{}.attn.to_v"}},
+		{one: "double_blocks.{}.txt_attn_qkv", many: []string{
+			"transformer_blocks.{}.attn.add_q_proj", "transformer_blocks.{}.attn.add_k_proj", "transformer_blocks.{}.attn.add_v_proj"}},
+		renamed("double_blocks.{}.img_attn_q_norm", "transformer_blocks.{}.attn.norm_q"),
+		renamed("double_blocks.{}.img_attn_k_norm", "transformer_blocks.{}.attn.norm_k"),
+		renamed("double_blocks.{}.txt_attn_q_norm", "transformer_blocks.{}.attn.norm_added_q"),
+		renamed("double_blocks.{}.txt_attn_k_norm", "transformer_blocks.{}.attn.norm_added_k"),
+		renamed("double_blocks.{}.img_attn_proj", "transformer_blocks.{}.attn.to_out.0"),
+		renamed("double_blocks.{}.txt_attn_proj", "transformer_blocks.{}.attn.to_add_out"),
+		renamed("double_blocks.{}.img_mlp.fc1", "transformer_blocks.{}.ff.net.0.proj"),
+		renamed("double_blocks.{}.img_mlp.fc2", "transformer_blocks.{}.ff.net.2"),
+		renamed("double_blocks.{}.txt_mlp.fc1", "transformer_blocks.{}.ff_context.net.0.proj"),
+		renamed("double_blocks.{}.txt_mlp.fc2", "transformer_blocks.{}.ff_context.net.2"),
+		renamed("single_blocks.{}.modulation.linear", "single_transformer_blocks.{}.norm.linear"),
+		renamed("single_blocks.{}.q_norm", "single_transformer_blocks.{}.attn.norm_q"),
+		renamed("single_blocks.{}.k_norm", "single_transformer_blocks.{}.attn.norm_k"),
+	}},
 	// SD 3: diffusers' convert_sd3_transformer_checkpoint_to_diffusers.
 	{marks: []string{"joint_blocks", "pos_embed.pos_embed"}, unless: "single_transformer_blocks", relations: []relation{
 		renamed("pos_embed", "pos_embed.pos_embed"),
@@ -118,6 +176,12 @@ var families = []family{
 		renamed("vace_blocks.{}.before_proj", "vace_blocks.{}.proj_in"),
 		renamed("vace_blocks.{}.after_proj", "vace_blocks.{}.proj_out"),
 	})},
+	// Z-Image: diffusers' convert_z_image_transformer_checkpoint_to_diffusers.
+	{marks: []string{"noise_refiner.0.attention.qkv", "all_x_embedder"}, relations: slices.Concat([]relation{
+		renamed("x_embedder", "all_x_embedder.2-1"),
+		renamed("final_layer.linear", "all_final_layer.2-1.linear"),
+		renamed("final_layer.adaLN_modulation.1", "all_final_layer.2-1.adaLN_modulation.1"),
+	}, zImageBlocks("layers"), zImageBlocks("noise_refiner"), zImageBlocks("context_refiner"))},
 	// OpenCLIP's text model, in SD 2.x and SDXL checkpoints, and transformers' CLIP.
 	{marks: []string{"transformer.resblocks"}, relations: []relation{
 		renamed("token_embedding", "text_model.embeddings.token_embedding"),
@@ -131,6 +195,16 @@ var families = []family{
 		renamed("transformer.resblocks.{}.mlp.c_fc", "text_model.encoder.layers.{}.mlp.fc1"),
 		renamed("transformer.resblocks.{}.mlp.c_proj", "text_model.encoder.layers.{}.mlp.fc2"),
 	}},
+}
+
+// zImageBlocks relates the attention of Z-Image's layers, or of a refiner's.
+func zImageBlocks(blocks string) []relation {
+	return []relation{
+		{one: blocks + ".{}.attention.qkv", many: []string{blocks + ".{}.attention.to_q", blocks + ".{}.attention.to_k", blocks + ".{}.attention.to_v"}},
+		renamed(blocks+".{}.attention.out", blocks+".{}.attention.to_out.0"),
+		renamed(blocks+".{}.attention.q_norm", blocks+".{}.attention.norm_q"),
+		renamed(blocks+".{}.attention.k_norm", blocks+".{}.attention.norm_k"),
+	}
 }
 
 // wanBlocks relates the layers of Wan's transformer, or of its branch for conditions.
