@@ -53,6 +53,45 @@ func TestDiffusionGoldens(t *testing.T) {
 	}
 }
 
+// TestAdapterFiles: files lie anywhere, beside the mount point too, and in libraries;
+// one for another base is a diagnosis.
+func TestAdapterFiles(t *testing.T) {
+	needFUSE(t)
+	root, dir := "testdata/diffusion", t.TempDir()
+	for name, from := range map[string]string{"style": "sdxl-kohya", "wrong": "flux-kohya"} {
+		b, err := os.ReadFile(filepath.Join(root, "cases", from, "adapter.safetensors"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".safetensors"), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, mnt := filepath.Join(root, "bases/sdxl"), filepath.Join(dir, "mnt")
+	if err := os.Mkdir(mnt, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, err := lorafs(t, "mount", base, filepath.Join(dir, "style.safetensors"), mnt); err != nil {
+		t.Fatalf("beside the adapter: %v\n%s", err, stderr)
+	}
+	unmount(t, mnt)
+	if err := os.Remove(mnt); err != nil {
+		t.Fatal(err)
+	}
+	library := mounted(t, base, dir)
+	if _, err := os.Stat(filepath.Join(library, "style/unet/diffusion_pytorch_model.safetensors")); err != nil {
+		t.Error(err)
+	}
+	text, err := os.ReadFile(filepath.Join(library, "wrong.INVALID"))
+	if err != nil || !strings.Contains(string(text), "lora_unet_double_blocks_0_img_attn_proj.lora_down.weight") {
+		t.Errorf("wrong.INVALID: %v\n%s", err, text)
+	}
+	_, stderr, err := lorafs(t, "mount", base, filepath.Join(dir, "wrong.safetensors"), t.TempDir())
+	if code := exitCode(err); code != 1 || !strings.Contains(stderr, "tensor-unmatched") {
+		t.Errorf("status %d\n%s", code, stderr)
+	}
+}
+
 func readDiffusionCase(t *testing.T, root, file string) *diffusionCase {
 	t.Helper()
 	c := &diffusionCase{root: root, dir: filepath.Dir(file)}

@@ -26,7 +26,22 @@ type claimed struct {
 
 type claim struct {
 	segment
-	module string
+	by moduleName
+}
+
+// moduleName is a module as an adapter names it.
+type moduleName struct {
+	part, module string
+	flat         bool
+}
+
+func nameOf(e transform.Edit) moduleName { return moduleName{e.Part, e.Module, e.Flat} }
+
+func (n moduleName) String() string {
+	if n.part == "" {
+		return n.module
+	}
+	return n.part + ":" + n.module
 }
 
 // planParts places every edit in its component. The components without edits have no
@@ -120,7 +135,7 @@ func (p *partsPlanner) place(index *diffusion.Index, e placedEdit) error {
 	for _, at := range places {
 		placed := e
 		placed.how, placed.segment = at.How, segment(at.Rows)
-		if err := p.claim(at, e.Module); err != nil {
+		if err := p.claim(at, nameOf(e.Edit)); err != nil {
 			return err
 		}
 		one := p.planners[at.Component]
@@ -156,26 +171,26 @@ func (p *partsPlanner) placeByName(index *diffusion.Index, e placedEdit, miss er
 			if err != nil {
 				continue
 			}
-			named := e
-			named.Module = module
-			if err := p.claim(diffusion.Place{Component: c, Tensor: m.Name}, module); err != nil {
+			renamed := e
+			renamed.Module = module
+			if err := p.claim(diffusion.Place{Component: c, Tensor: m.Name}, nameOf(e.Edit)); err != nil {
 				return err
 			}
-			return one.placeOne(named)
+			return one.placeOne(renamed)
 		}
 	}
 	return p.miss(e, miss)
 }
 
 // claim refuses a second module for rows that one has already.
-func (p *partsPlanner) claim(at diffusion.Place, module string) error {
+func (p *partsPlanner) claim(at diffusion.Place, by moduleName) error {
 	key := claimed{at.Component, at.Tensor}
 	for _, c := range p.claims[key] {
-		if c.module != module && c.overlaps(segment(at.Rows)) {
-			return &CollisionError{Adapter: p.recipe.File, Tensor: at.Tensor, Modules: [2]string{c.module, module}}
+		if c.by != by && c.overlaps(segment(at.Rows)) {
+			return &CollisionError{Adapter: p.recipe.File, Tensor: at.Tensor, Modules: [2]string{c.by.String(), by.String()}}
 		}
 	}
-	p.claims[key] = append(p.claims[key], claim{segment(at.Rows), module})
+	p.claims[key] = append(p.claims[key], claim{segment(at.Rows), by})
 	return nil
 }
 

@@ -128,6 +128,12 @@ func TestSegmentsRefused(t *testing.T) {
 	if _, err := openMadeUp(t, fluxBase, union(lora(split, 8, 8), lora(fused, 24, 8)), lazymerge.Options{}); !errors.As(err, &collision) {
 		t.Errorf("a fused module and a part of it: %v", err)
 	}
+	for _, twice := range [][2]string{{"unet.x", "lora_unet_x"}, {"lora_te_x", "lora_te1_x"}, {"x", "transformer.x"}} {
+		_, err := openMadeUp(t, map[string][]int64{"x.weight": {8, 8}}, union(lora(twice[0], 8, 8), lora(twice[1], 8, 8)), lazymerge.Options{})
+		if !errors.As(err, &collision) {
+			t.Errorf("%v: %v", twice, err)
+		}
+	}
 	if m, err := openMadeUp(t, fluxBase, union(lora(split, 8, 8), lora("transformer.transformer_blocks.0.attn.to_v", 8, 8)), lazymerge.Options{}); err != nil || m.Report().Merged != 1 {
 		t.Errorf("two parts of a fused module: %v", err)
 	}

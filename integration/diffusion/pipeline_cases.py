@@ -214,6 +214,7 @@ def all_cases(seed: int) -> dict[str, Case]:
         "sdxl-kohya-sgm": sd_kohya("sdxl", seed, True),
         "sd15-processors": processors(seed),
         "sd15-diffusers": saved_by_diffusers("sd15", "unet", seed, ["to_q", "to_k", "conv1"]),
+        "sd15-diffusers-dora": saved_by_diffusers("sd15", "unet", seed, ["attn1.to_q", "conv2"], use_dora=True),
         "sdxl-diffusers-patterns": saved_by_diffusers("sdxl", "unet", seed, ["to_q", "to_v", "proj_in"], use_rslora=True,
                                                       rank_pattern={"attn1.to_q": 2}, alpha_pattern={"proj_in": 3}),
         "flux-diffusers-dora": saved_by_diffusers("flux", "transformer", seed, ["to_q", "proj_out"], use_dora=True),

@@ -48,12 +48,14 @@ type parser struct {
 	zero     map[*safetensors.Tensor]bool
 	recipe   *transform.Recipe
 
-	layers  []*layer
-	byName  map[target]*layer
-	unknown []string
-	types   map[string]bool
-	silent  []string
-	wrapped bool // keys begin as those of a PEFT adapter
+	layers   []*layer
+	byName   map[target]*layer
+	unknown  []string
+	types    map[string]bool
+	silent   []string
+	scaled   int      // modules with an alpha
+	unscaled []string // modules without one, nor settings
+	wrapped  bool     // keys begin as those of a PEFT adapter
 }
 
 func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
@@ -267,6 +269,12 @@ func (p *parser) settle() error {
 	case n > 0:
 		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
 	}
+	if n := len(p.unscaled); n > 0 && p.scaled > 0 {
+		p.warn("%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
+	}
+	if n := p.decomposed(); n > 0 && n < len(p.layers) {
+		p.warn("%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))
+	}
 	if p.wrapped && !slices.ContainsFunc(p.layers, func(l *layer) bool { return l.has(roleAlpha) }) {
 		p.warn("the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
 	}
@@ -279,6 +287,17 @@ func (p *parser) settle() error {
 	}
 	p.warn("left out: %v", err)
 	return nil
+}
+
+// decomposed counts the modules with a magnitude.
+func (p *parser) decomposed() int {
+	n := 0
+	for _, l := range p.layers {
+		if l.has(roleMagnitude) || l.has(rolePEFTMagnitude) {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *parser) warn(format string, args ...any) {

@@ -149,6 +149,9 @@ func TestScales(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if w := strings.Join(r.Warnings, ""); !strings.Contains(w, "1 of 3 modules have no alpha") || !strings.Contains(w, "lora_unet_without") {
+		t.Errorf("warnings: %s", w)
+	}
 	for module, want := range map[string]float64{"with": 1.5, "without": 1, "zero": 1} {
 		if got := scales(t, r)[module]; got != want {
 			t.Errorf("%s: scale %g, want %g", module, got, want)

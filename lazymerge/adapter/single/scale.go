@@ -15,6 +15,7 @@ func (p *parser) scale(l *layer, rank int64) (float64, error) {
 		return 0, nil
 	}
 	if t := l.tensors[roleAlpha]; t != nil {
+		p.scaled++
 		alpha, err := p.scalar(t)
 		if err != nil {
 			return 0, err
@@ -34,6 +35,7 @@ func (p *parser) scale(l *layer, rank int64) (float64, error) {
 		}
 		return got.scale, nil
 	}
+	p.unscaled = append(p.unscaled, l.name())
 	return 1, nil
 }
 
