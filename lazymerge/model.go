@@ -27,8 +27,9 @@ import (
 // Options say how a Model is merged.
 type Options struct {
 	Rounding       transform.Rounding
-	AllowUnused    bool // adapter tensors that match nothing are left out, with a warning
-	AllowNonFinite bool // NaN, Inf and overflow are passed on
+	AllowUnused    bool                  // adapter tensors that match nothing are left out, with a warning
+	AllowNonFinite bool                  // NaN, Inf and overflow are passed on
+	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
 	Workers        Workers // nil: no bound
 }
@@ -97,7 +98,7 @@ func readAdapter(a modeldir.Adapter, opt Options) (*transform.Recipe, error) {
 	if a.File != "" {
 		return single.Open(a.File, single.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
 	}
-	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite, Experts: opt.Experts})
 }
 
 func closeRecipe(r *transform.Recipe) error {

@@ -14,10 +14,16 @@ import (
 // CPUs: it reads every byte of the adapter. Errors: *InputChangedError.
 func measure(plans []*planner) (map[*safetensors.Tensor]float64, error) {
 	var all []*safetensors.Tensor
+	seen := make(map[*safetensors.Tensor]bool) // the factors of a stack are in many edits
 	for _, p := range plans {
 		for _, o := range p.outputs {
 			for _, e := range o.edits {
-				all = append(all, e.Transform.Tensors()...)
+				for _, t := range e.Transform.Tensors() {
+					if !seen[t] {
+						seen[t] = true
+						all = append(all, t)
+					}
+				}
 			}
 		}
 	}

@@ -80,6 +80,12 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 			}
 		case transform.AddBias:
 			bound = math.Abs(v.Scale) * norms[v.Bias] / slack
+		case transform.Share:
+			added, _ := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
+			if !(added < slack) {
+				added = v.Largest()
+			}
+			bound = added / slack
 		case transform.Ranged:
 			added, times := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
 			// No sound model has weights beyond 64.

@@ -32,6 +32,7 @@ type placedEdit struct {
 	how     string
 	part    part
 	segment segment
+	plane   int64 // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -40,6 +41,8 @@ type boundEdit struct {
 	bound transform.Bound
 	pack  func(ctx context.Context, dst []byte) error // bound.Pack, made once: a method value allocates
 	once  *once                                       // of a Preparer, else nil
+
+	first, count int64 // the rows that it changes; none: all
 }
 
 func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
@@ -51,11 +54,16 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 	if _, ok := bound.(transform.Preparer); ok {
 		be.once = newOnce()
 	}
+	if b, ok := bound.(partBound); ok {
+		be.first, be.count = b.first, b.count
+	}
 	return be, nil
 }
 
 func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Bound, error) {
 	switch {
+	case e.plane > 0:
+		return bindPlane(e.plane-1, e.Transform, p, r)
 	case e.part.some():
 		return e.part.bind(e.Transform, p, r)
 	case e.segment.some():
@@ -87,7 +95,10 @@ type planner struct {
 	outputs []*output
 	byName  map[string]*output
 
-	matched   map[string]string // base tensor and parameter → module that claimed it
+	matched   map[string]string       // base tensor and parameter → module that claimed it
+	runs      map[string][]claimedRun // of matrices on disk, by modules that claimed parts of them
+	squares   []stackEdit             // stacks whose orientation the others decide
+	votes     map[string]votes        // of the stacks of modules by the last component of their names
 	unmatched []Unmatched
 	warnings  []string
 	notes     []string // deviations from PEFT's merge
@@ -97,7 +108,7 @@ type planner struct {
 // newPlanner lays out the component's tensors, with layers replicated as the
 // recipe asks.
 func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*planner, error) {
-	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[string]string)}
+	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[string]string), votes: make(map[string]votes), runs: make(map[string][]claimedRun)}
 	slots, names := c.slots, c.names
 	if len(r.Replication) > 0 {
 		copied, err := replicate(c.slots, r.Replication)
@@ -132,14 +143,21 @@ func (p *planner) place() error {
 			return err
 		}
 	}
-	return nil
+	return p.placeSquares()
 }
 
 func (p *planner) placeOne(e placedEdit) error {
+	if s, ok := e.Transform.(transform.Stack); ok {
+		return p.placeStack(e, s)
+	}
 	m, err := p.find(&e)
 	if err != nil {
+		if ok, err := p.placeElsewhere(e, err); ok || err != nil {
+			return err
+		}
 		return p.missing(e, err)
 	}
+	p.asParameter(&e, m.Name)
 	e.how = m.How
 	if err := p.claim(m, e); err != nil {
 		return err
@@ -243,7 +261,11 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 	if e.part.some() {
 		key = fmt.Sprintf("%s, part %d of %d", m.Name, e.part.index+1, e.part.of)
 	}
-	if other, taken := p.matched[key]; taken && other != e.Module {
+	other, taken := p.matched[key]
+	if runs := p.runs[m.Name]; len(runs) > 0 && !taken {
+		other, taken = runs[0].module, true
+	}
+	if taken && other != e.Module {
 		return &CollisionError{Adapter: p.recipe.File, Tensor: key, Modules: [2]string{other, e.Module}}
 	}
 	p.matched[key] = e.Module
@@ -271,6 +293,9 @@ func (p *planner) bindOutput(o *output) error {
 		be, err := e.bind(p.param(o, e, p.opt.AllowNonFinite), p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
+		}
+		if len(o.chain) > 0 && (o.chain[0].plane > 0) != (be.plane > 0) {
+			return p.editError(o, e, &transform.LayerError{Tensor: o.name, Transform: "an edit of the whole beside those of single experts", Layer: transform.Parameter})
 		}
 		o.chain = append(o.chain, be)
 	}
@@ -409,5 +434,5 @@ func (p *planner) finish() error {
 
 // forget drops what only planning needs: a library keeps hundreds of plans.
 func (p *planner) forget() {
-	p.byName, p.matched, p.unmatched = nil, nil, nil
+	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
 }

@@ -84,7 +84,10 @@ func (r *Report) add(p *planner) (read [][]*safetensors.Tensor) {
 		if o.edited() {
 			r.Merged++
 		}
-		for _, e := range o.edits {
+		for i, e := range o.edits {
+			if i > 0 && e.plane > 0 && slices.Equal(e.Keys, o.edits[i-1].Keys) {
+				continue // another matrix of the stack
+			}
 			d := e.Transform.Describe()
 			r.Edits = append(r.Edits, Change{
 				Tensor: name(o), Match: e.how, Keys: e.Keys,

@@ -18,6 +18,7 @@ func jsonFlag() cli.Flag {
 func mergeFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "rounding", Value: "peft", Usage: "round as `MODE`: peft (what merge_and_unload does), once, or twice (what safe_merge does)"},
+		&cli.StringFlag{Name: "experts", Usage: "read the columns of lora_B of stacked experts in `ORDER`: rank-major (PEFT's), or grouped (by expert, unsloth's until 2026-09), whatever the adapter says"},
 		&cli.BoolFlag{Name: "allow-unused", Usage: "accept an adapter with tensors that nothing uses"},
 		&cli.BoolFlag{Name: "allow-nonfinite", Usage: "accept NaN and Inf in an adapter"},
 	}
@@ -25,6 +26,15 @@ func mergeFlags() []cli.Flag {
 
 func mergeOptions(c *cli.Context) (lazymerge.Options, error) {
 	o := lazymerge.Options{AllowUnused: c.Bool("allow-unused"), AllowNonFinite: c.Bool("allow-nonfinite")}
+	switch name := c.String("experts"); name {
+	case "":
+	case "rank-major":
+		o.Experts = transform.RankMajor
+	case "grouped":
+		o.Experts = transform.ByExpert
+	default:
+		return o, &usageError{command: c.Command.Name, err: fmt.Errorf("--experts %q: known are rank-major, grouped", name)}
+	}
 	switch name := c.String("rounding"); name {
 	case "peft":
 		o.Rounding = transform.PEFT

@@ -34,6 +34,7 @@ class Case:
     twin: str = ""  # "untied": a base with its own head; "layers": a base with the layers written out
     twin_lora: dict[str, Any] = field(default_factory=dict)
     edit: Callable[[Path], None] | None = None  # what happened to the adapter's files after PEFT saved them
+    before: Callable[[Path], None] | None = None  # the same before PEFT merges it
     refusal: tuple[str, ...] = ()
     against: str = ""  # another base, which the adapter was not trained on
     card: bool = False

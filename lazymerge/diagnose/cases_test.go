@@ -104,6 +104,8 @@ var cases = []struct {
 	{"adapter-is-base", findAdapter(map[string]string{"b/config.json": "{}", "b/model.safetensors": goodFile}, "b")},
 	{"adapter-not-found", findAdapter(map[string]string{"b/x.txt": ""}, "b")},
 	{"base-config-broken", openBase(map[string]string{"config.json": "{", "model.safetensors": goodFile}, "")},
+	{"experts-mismatch", given(&lazymerge.EditError{Adapter: "a", Err: &transform.ExpertsError{Other: "x", Rows: 3, Experts: 2}})},
+	{"experts-orientation", given(&lazymerge.OrientationError{Adapter: "a", Tensor: "t"})},
 	{"base-converted-tensor", given(&lazymerge.EditError{Adapter: "a", Err: &resolve.ConvertedError{Module: "m", Param: "weight", Sources: []string{"x"}}})},
 	{"base-inconsistent", given(&lazymerge.BaseError{Path: "p", Tensor: "t", Reason: "r"})},
 	{"base-is-adapter", openBase(map[string]string{"adapter_config.json": "{}", "adapter_model.safetensors": ""}, "")},

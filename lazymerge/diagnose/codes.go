@@ -44,7 +44,7 @@ var codes = []code{
 	{
 		name:  "base-converted-tensor",
 		title: "The adapter was trained on weights that the base stores in another form",
-		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores apart or fused (experts, fused projections). Merging into such tensors is not supported yet.",
+		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores in another way. A low-rank change of joined, split, stacked and transposed tensors can be merged; one of rows in another order (rotary embeddings), and other kinds of change, cannot by this version.",
 		fix:   "Merge this adapter with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
 	},
 	{
@@ -142,6 +142,18 @@ var codes = []code{
 		title: "An error without a diagnosis",
 		cause: "The error is not about the form of an input, or it is one that this version does not explain.",
 		fix:   "Read the message; report it when it makes no sense.",
+	},
+	{
+		name:  "experts-mismatch",
+		title: "The adapter is for another number of experts than the base has",
+		cause: "The factors of a stack of experts hold the same rank for each expert. Their size is not a multiple of the base's number of experts, or an expert is named that the base does not have. The adapter was trained on another model of the family, or on a pruned one.",
+		fix:   "Use the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint.",
+	},
+	{
+		name:  "experts-orientation",
+		title: "The factors of an expert fit both ways round",
+		cause: "The experts' matrices are square, and releases of PEFT differ in which factor is for the inputs. Other tensors of the file tell, or the peft_version in adapter_config.json together with an architecture that this version knows; here neither does.",
+		fix:   "Put the release of PEFT that trained the adapter into adapter_config.json:\n\t\"peft_version\": \"0.19.1\"",
 	},
 	{
 		name:  "file-kind",

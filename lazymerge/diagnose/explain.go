@@ -80,6 +80,8 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("input-changed", e.Path, "", e.Error(), nil))
 	case *lazymerge.OutputError:
 		return one(finding("output-in-input", e.Path, "", e.Error(), nil))
+	case *lazymerge.OrientationError:
+		return one(finding("experts-orientation", e.Adapter, e.Tensor, e.Error(), nil))
 	case *lazymerge.ReplicationError:
 		return one(finding("layers-replicated-wrongly", e.Adapter, "", e.Error(), nil))
 	}
@@ -121,6 +123,8 @@ func explainTransform(err error) []Finding {
 		return one(finding("layer-unsupported", "", e.Tensor, e.Error(), nil))
 	case *transform.IndexError:
 		return one(finding("row-out-of-range", "", e.Tensor, e.Error(), nil))
+	case *transform.ExpertsError:
+		return one(finding("experts-mismatch", "", e.Tensor, e.Error(), nil))
 	case *transform.OverflowError:
 		return one(finding("overflow", "", e.Tensor, e.Error(), nil))
 	}

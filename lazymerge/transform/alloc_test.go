@@ -23,6 +23,7 @@ func TestNoAllocations(t *testing.T) {
 		"lora": l, "embedding": e,
 		"dora":           transform.DoRA{LowRank: l, Magnitude: random(t, r, "m", safetensors.F32, 64)},
 		"embedding dora": transform.DoRA{LowRank: e, Magnitude: random(t, r, "m", safetensors.F32, 96)},
+		"share":          transform.Share{A: l.A, B: l.B, Scale: 1, Experts: 2, Expert: 1, Run: transform.Run{Stride: 1, Count: 64}},
 		"replace":        transform.Replace{Value: random(t, r, "v", safetensors.F32, 64, 96)},
 		"rows":           transform.ReplaceRows{Indices: []int64{3, 9}, Rows: random(t, r, "v", safetensors.F32, 2, 96)},
 	} {

@@ -30,6 +30,7 @@ func adaloraFields() []fieldRule {
 		{name: "lora_bias", use: ignored, reason: "AdaLoRA's layers have none"},
 		{name: "orth_reg_weight", use: ignored, reason: training},
 		{name: "r", use: ignored, reason: "init_r decides"},
+		{name: "target_parameters", use: refused, reason: "AdaLoRA of parameters that are no layers is not merged by this version"},
 		{name: "target_r", use: ignored, reason: "the tensors tell what is left of init_r"},
 		{name: "tfinal", use: ignored, reason: training},
 		{name: "tinit", use: ignored, reason: training},

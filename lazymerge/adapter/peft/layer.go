@@ -14,13 +14,15 @@ type layer struct {
 	module  string
 	pattern string // name that rank_pattern and alpha_pattern see
 	outProj bool
+	depth   int  // of nested adapters of parameters
+	stacked bool // for parameters of the module, not for a layer
 	tensors map[role]*safetensors.Tensor
 }
 
 func (p *parser) collectLayer(k tensorKey, t *safetensors.Tensor) error {
 	l := p.byName[k.module]
 	if l == nil {
-		l = &layer{module: k.module, pattern: k.module, tensors: make(map[role]*safetensors.Tensor)}
+		l = &layer{module: k.module, pattern: k.module, depth: k.depth, tensors: make(map[role]*safetensors.Tensor)}
 		p.byName[k.module] = l
 		p.layers = append(p.layers, l)
 	}

@@ -24,6 +24,7 @@ var lora = method{
 	usual: []string{"bias", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "layer_replication", "layers_pattern",
 		"layers_to_transform", "modules_to_save", "target_modules", "trainable_token_indices"},
 	fields: loraFields,
+	past:   []fieldRule{{name: "lora_B_layout", use: used}},
 	leaves: []leaf{
 		{path: "lora_A.weight"},
 		{path: "lora_B.weight"},
@@ -59,7 +60,7 @@ var loraFields = []fieldRule{
 	{name: "r", use: used},
 	{name: "rank_pattern", use: used},
 	{name: "runtime_config", use: ignored, reason: "PEFT does not read it from a file"},
-	{name: "target_parameters", use: refused, reason: "adapters of parameters that are no layers (experts) are not merged by this version"},
+	{name: "target_parameters", use: used},
 	{name: "use_bdlora", use: refused, set: present, reason: "block-diagonal factors are not merged by this version"},
 	{name: "use_dora", use: used},
 	{name: "use_qalora", use: refused, never: true, reason: "it pools the inputs of a quantised base, which PEFT does not merge either"},
@@ -75,6 +76,12 @@ type loraSettings struct {
 	DoRA     bool
 	LoRABias bool
 	MiCA     bool
+
+	Parameters []string              // target_parameters
+	Order      transform.ExpertOrder // lora_B_layout
+	layout     transform.StackLayout
+	unsloth    bool // the config looks like unsloth's
+	warned     bool // that the order of experts is a guess
 }
 
 func readLoRA(v *values) *loraSettings {
@@ -86,6 +93,7 @@ func readLoRA(v *values) *loraSettings {
 		LoRABias: v.boolean("lora_bias"),
 	}
 	s.readInit(v)
+	s.readParameters(v)
 	return s
 }
 
@@ -145,6 +153,9 @@ func (s *loraSettings) scaling(module string, r int64) (float64, error) {
 // layerEdit makes the edit of one module. Errors: *MissingTensorError,
 // *DuplicateTensorError, *FieldError, *RankError.
 func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
+	if edits, ok, err := s.stack(p, l); ok || err != nil {
+		return edits, err
+	}
 	low, err := s.lowRank(p, l)
 	if err != nil {
 		return nil, err

@@ -7,3 +7,4 @@ python=${LORAFS_PYTHON:-/root/.cache/lorafs/venv/bin/python}
 "$python" gen/corpus.py testdata/corpus.jsonl.gz
 "$python" gen/renames.py testdata/renames.jsonl.gz
 "$python" gen/tasks.py testdata/tasks.json.gz
+"$python" gen/storage.py ../testdata/storage.jsonl.gz
