@@ -149,8 +149,10 @@ func TestSegmentsRefused(t *testing.T) {
 		t.Errorf("left out: %v", err)
 	}
 	for name, adapter := range map[string]map[string][]int64{
-		"shape":     lora(split, 9, 8),
-		"transpose": {"diffusion_model.double_blocks.0.img_attn.qkv.diff": {8, 24}},
+		"shape":          lora(split, 9, 8),
+		"transpose":      {"diffusion_model.double_blocks.0.img_attn.qkv.diff": {8, 24}},
+		"too few values": {split + ".set_weight": {4, 8}},
+		"other values":   {"diffusion_model.double_blocks.0.img_attn.proj.set_weight": {9, 8}},
 		"one norm for all outputs of three tensors": union(lora(split, 8, 8), map[string][]int64{split + ".dora_scale": {1, 7}}),
 	} {
 		var edit *lazymerge.EditError
@@ -158,7 +160,11 @@ func TestSegmentsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	// Blocks of 16 outputs reach from the rows of q into those of k.
+	m, err = openMadeUp(t, fluxBase, map[string][]int64{split + ".set_weight": {8, 8}}, lazymerge.Options{})
+	if err != nil || m.Report().Merged != 1 {
+		t.Errorf("values for a part: %v", err)
+	}
+	// Blocks of 12 outputs reach from the rows of q into those of k.
 	pieces := map[string][]int64{
 		"transformer_blocks.0.attn.to_q.weight": {8, 8}, "transformer_blocks.0.attn.to_k.weight": {8, 8}, "transformer_blocks.0.attn.to_v.weight": {8, 8},
 		"single_transformer_blocks.0.proj_out.weight": {8, 8},

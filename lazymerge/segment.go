@@ -1,8 +1,6 @@
 package lazymerge
 
 import (
-	"context"
-
 	"lorafs/lazymerge/resolve/diffusion"
 	"lorafs/lazymerge/transform"
 )
@@ -25,93 +23,38 @@ func (s segment) bind(t transform.Transform, tensor transform.Param, r transform
 	}
 	param := tensor
 	param.Shape = append([]int64{s.Whole}, tensor.Shape[1:]...)
+	if v, ok := t.(transform.Replace); ok {
+		t = everyRow(v, s.Whole)
+	}
 	inner, err := t.Bind(param, r)
 	if err != nil {
 		return nil, err
 	}
-	if s.parts(inner) {
+	if s.divides(inner) {
 		return nil, &transform.LayerError{Tensor: tensor.Name, Transform: t.Describe().Type + ", divided among several tensors,", Layer: transform.Linear}
 	}
 	width := int64(tensor.DType.Bits()) / 8
 	for _, n := range tensor.Shape[1:] {
 		width *= n
 	}
-	b := segmentBound{Bound: inner, segment: s, width: width, total: tensor.Shape[0]}
-	if from, ok := inner.(transform.FromBase); ok {
-		return segmentFromBase{b, from}, nil
-	}
-	if prep, ok := inner.(transform.Preparer); ok {
-		return segmentPreparer{b, prep}, nil
+	b := partBound{Bound: inner, first: s.First, count: s.Count, from: s.From, width: width, total: tensor.Shape[0]}
+	switch inner := inner.(type) {
+	case transform.FromBase:
+		return partFromBase{b, inner}, nil
+	case transform.Preparer:
+		return partPreparer{b, inner}, nil
 	}
 	return b, nil
 }
 
-// parts says that the segment lacks rows which the edit needs to see.
-func (s segment) parts(b transform.Bound) bool {
-	whole := s.Count == s.Whole
+// divides says that the segment lacks rows which the edit needs to see.
+func (s segment) divides(b transform.Bound) bool {
 	switch b := b.(type) {
 	case transform.Preparer, transform.FromBase:
-		return !whole
+		return s.Count != s.Whole
 	case transform.Grouped:
 		g := b.Group()
 		return s.From%g != 0 || s.Count%g != 0 && s.From+s.Count != s.Whole
 	}
 	return false
-}
-
-// segmentBound edits the rows of the segment and passes the others on.
-type segmentBound struct {
-	transform.Bound
-	segment
-	width, total int64 // bytes of a row; rows of the tensor
-}
-
-// Group is the inner edit's where its groups meet the segment's ends, else all rows.
-func (b segmentBound) Group() int64 {
-	g, ok := b.Bound.(transform.Grouped)
-	switch {
-	case !ok:
-		return 1
-	case b.First%g.Group() == 0 && (b.Count%g.Group() == 0 || b.First+b.Count == b.total):
-		return g.Group()
-	}
-	return max(b.total, 1)
-}
-
-func (b segmentBound) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
-	from := min(max(b.First, lo), hi)
-	to := min(max(b.First+b.Count, lo), hi)
-	begin, end := (from-lo)*b.width, (to-lo)*b.width
-	copy(dst[:begin], src[:begin])
-	copy(dst[end:], src[end:])
-	if from == to {
-		return nil
-	}
-	shift := b.From - b.First
-	return b.Bound.Rows(ctx, dst[begin:end], src[begin:end], packed, from+shift, to+shift)
-}
-
-type segmentPreparer struct {
-	segmentBound
-	prep transform.Preparer
-}
-
-func (b segmentPreparer) Prepare(ctx context.Context, packed []byte, rows rowReader) error {
-	return b.prep.Prepare(ctx, packed, b.shift(rows))
-}
-
-type segmentFromBase struct {
-	segmentBound
-	from transform.FromBase
-}
-
-func (b segmentFromBase) PackFrom(ctx context.Context, dst []byte, rows rowReader) error {
-	return b.from.PackFrom(ctx, dst, b.shift(rows))
-}
-
-// shift counts rows from the segment's first: the segment is then all of the parameter.
-func (b segmentBound) shift(rows rowReader) rowReader {
-	return func(ctx context.Context, dst []byte, lo, hi int64) error {
-		return rows(ctx, dst, b.First+lo, b.First+hi)
-	}
 }
