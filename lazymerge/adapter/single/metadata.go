@@ -2,8 +2,10 @@ package single
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"lorafs/safetensors"
@@ -20,8 +22,18 @@ type metadata struct {
 	components map[string]map[string]json.RawMessage
 }
 
-// refusedSettings are fields of a LoraConfig that change what the tensors mean.
-var refusedSettings = []string{"use_qalora", "use_bdlora", "kasa_config", "alora_invocation_tokens", "arrow_config", "layer_replication", "megatron_config", "target_parameters"}
+// harmless are the fields of a LoraConfig (peft @0.21.2) that are used, are told by the
+// keys, or matter to training alone. Any other that is set could change the merge.
+var harmless = []string{
+	"r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias", "init_lora_weights", "bias", "peft_type",
+	"auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "inference_mode", "layers_pattern",
+	"layers_to_transform", "lora_dropout", "megatron_core", "modules_to_save", "monteclora_config", "peft_version", "qalora_group_size",
+	"revision", "runtime_config", "target_modules", "task_type", "trainable_token_indices", "velora_config",
+	"corda_config", "eva_config", "loftq_config", "lora_ga_config", // of ways to begin, see plainStarts
+}
+
+// plainStarts are the values of init_lora_weights that leave the base as it is.
+var plainStarts = []string{"", "null", "true", "false", `"gaussian"`, `"orthogonal"`, `"eva"`}
 
 func readMetadata(f *safetensors.File) (*metadata, error) {
 	m := &metadata{path: f.Path(), components: make(map[string]map[string]json.RawMessage)}
@@ -42,13 +54,27 @@ func readMetadata(f *safetensors.File) (*metadata, error) {
 		m.components[component][field] = value
 	}
 	for component, fields := range m.components {
-		for _, field := range refusedSettings {
-			if truthy(fields[field]) {
-				return nil, &MetadataError{File: f.Path(), Field: component + "." + field, Reason: "this setting is not supported"}
-			}
+		if err := (settings{m, component, fields}).check(); err != nil {
+			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// check refuses settings under which the tensors mean something else.
+func (s settings) check() error {
+	for _, field := range slices.Sorted(maps.Keys(s.fields)) {
+		if !slices.Contains(harmless, field) && truthy(s.fields[field]) {
+			return s.fail(field, "this setting is not supported")
+		}
+	}
+	if start := string(s.fields["init_lora_weights"]); !slices.Contains(plainStarts, start) {
+		return s.fail("init_lora_weights", start+" changes the base before training")
+	}
+	if t := string(s.fields["peft_type"]); t != "" && t != `"LORA"` && t != "null" {
+		return s.fail("peft_type", t+" is not LoRA")
+	}
+	return nil
 }
 
 // truthy is Python's bool() of a JSON value, near enough for a setting.

@@ -196,6 +196,9 @@ func TestMetadata(t *testing.T) {
 		"not a number":   {"r": "two"},
 		"refused":        {"r": 2, "use_bdlora": map[string]any{"x": 1}},
 		"zero":           {"r": 0},
+		"another base":   {"r": 2, "init_lora_weights": "pissa"},
+		"another type":   {"r": 2, "peft_type": "LOHA"},
+		"of tomorrow":    {"r": 2, "use_what_nobody_knows": true},
 	} {
 		var bad *MetadataError
 		if _, err := open(t, Options{}, settingsOf(t, fields), items...); !errors.As(err, &bad) {
