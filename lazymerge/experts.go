@@ -49,6 +49,9 @@ func (p *planner) placeStack(e placedEdit, s transform.Stack) error {
 		e.Param = s.Params[0].Name
 		e.Keys = keysOf(s.Levels[:len(s.Levels)-len(found)])
 		return p.missing(e, &resolve.NotFoundError{Module: e.Module, Param: e.Param})
+	case !p.sortByLevel(e, s, found):
+		e.Param = found[0].Name
+		return p.missing(e, &resolve.AmbiguousError{Module: e.Module, Param: e.Param, Candidates: paramNames(found)})
 	}
 	for i, level := range s.Levels {
 		x := stackEdit{placedEdit: e, level: level, param: found[i], stack: s}
@@ -60,6 +63,17 @@ func (p *planner) placeStack(e placedEdit, s transform.Stack) error {
 	return nil
 }
 
+// maxLevels bounds the orders that are tried.
+const maxLevels = 6
+
+func paramNames(params []transform.StackParam) []string {
+	var names []string
+	for _, x := range params {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
 func keysOf(levels []transform.Level) []string {
 	var keys []string
 	for _, l := range levels {
@@ -68,8 +82,8 @@ func keysOf(levels []transform.Level) []string {
 	return keys
 }
 
-// stackParams lists those of the stack's parameters that the base's module has, in the
-// order of registration. The error is that of the first where it has none.
+// stackParams lists those of the stack's parameters that the base's module has. The
+// error is that of the first where it has none.
 func (p *planner) stackParams(module string, s transform.Stack) ([]transform.StackParam, error) {
 	var found []transform.StackParam
 	var first error
@@ -86,24 +100,68 @@ func (p *planner) stackParams(module string, s transform.Stack) ([]transform.Sta
 	if len(found) == 0 {
 		return nil, first
 	}
-	bare, _ := p.names.Bare(module)
-	slices.SortStableFunc(found, func(a, b transform.StackParam) int {
-		return registered(bare, a.Name) - registered(bare, b.Name)
-	})
 	return found, nil
 }
 
-// registered is the place of a parameter in its module. What the tables do not know is
-// in the order of all architectures that they do know.
-func registered(b resolve.Bare, name string) int {
-	order := b.Params
-	if len(order) == 0 {
-		order = []string{"gate_proj", "up_proj", "gate_up_proj", "gate_up_proj_bias", "down_proj", "down_proj_bias"}
+// customary is the order of registration in all architectures of the tables.
+var customary = []string{"gate_proj", "up_proj", "gate_up_proj", "gate_up_proj_bias", "down_proj", "down_proj_bias"}
+
+// sortByLevel brings the parameters in the order of the stack's levels: that of
+// registration, or where nobody knows it the only one in which the factors fit. ok is
+// false when there is none.
+func (p *planner) sortByLevel(e placedEdit, s transform.Stack, params []transform.StackParam) (ok bool) {
+	order := customary
+	if bare, known := p.names.Bare(e.Module); known {
+		order = bare.Params
 	}
-	if i := slices.Index(order, name); i >= 0 {
-		return i
+	place := func(x transform.StackParam) int { return slices.Index(order, x.Name) }
+	if len(params) == 1 || !slices.ContainsFunc(params, func(x transform.StackParam) bool { return place(x) < 0 }) {
+		slices.SortFunc(params, func(a, b transform.StackParam) int { return place(a) - place(b) })
+		return true
 	}
-	return len(order)
+	if len(params) > maxLevels {
+		return false
+	}
+	var fitting [][]transform.StackParam
+	permute(params, 0, func() {
+		for i, x := range params {
+			if !p.fits(stackEdit{placedEdit: e, level: s.Levels[i], param: x, stack: s}) {
+				return
+			}
+		}
+		fitting = append(fitting, slices.Clone(params))
+	})
+	if len(fitting) != 1 {
+		return false
+	}
+	copy(params, fitting[0])
+	return true
+}
+
+// permute calls try with every order of the elements from i on.
+func permute[T any](s []T, i int, try func()) {
+	if i == len(s) {
+		try()
+		return
+	}
+	for j := i; j < len(s); j++ {
+		s[i], s[j] = s[j], s[i]
+		permute(s, i+1, try)
+		s[i], s[j] = s[j], s[i]
+	}
+}
+
+// fits tells whether a level's factors have the shapes that the parameter asks for.
+func (p *planner) fits(x stackEdit) bool {
+	m, converted, err := p.names.Parameter(x.Module, x.param.Name)
+	if err != nil && !errors.As(err, &converted) {
+		return false
+	}
+	if x.stored, err = p.stored(m, converted, 0); err != nil || p.checkLevel(x) != nil {
+		return false
+	}
+	swapped, turned := x.orientations()
+	return swapped || turned
 }
 
 func (p *planner) placeLevel(x stackEdit) error {
@@ -343,32 +401,14 @@ func (p *planner) placeExpert(e placedEdit) (ok bool, err error) {
 	if err != nil || st.experts == 0 {
 		return false, nil
 	}
-	fail := func(err error) (bool, error) {
+	run, columns, err := p.expertRun(x, st, low)
+	if err != nil {
 		return true, &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: err}
-	}
-	if int64(x.Number) >= st.experts {
-		return fail(&transform.ExpertsError{Tensor: st.name, Other: low.A.Name, Rows: low.A.Shape[0], Expert: int64(x.Number), Experts: st.experts})
-	}
-	in, out, n := low.A.Shape[1], low.B.Shape[0], int64(x.Sources)
-	rows, cols := in == st.cols && out*n == st.rows, in == st.rows && out*n == st.cols
-	if rows && cols {
-		bare, _ := p.names.Bare(x.Module)
-		if !x.ByRule && !bare.Transposed || st.bySize {
-			return true, &OrientationError{Adapter: p.recipe.File, Tensor: st.name, Keys: e.Keys}
-		}
-		cols = !x.ByRule
-	}
-	if !rows && !cols {
-		return fail(&transform.ShapeError{Tensor: st.name, Base: []int64{st.experts, st.rows, st.cols}, Other: low.B.Name, Want: []int64{st.rows / n, low.B.Shape[1]}, Got: low.B.Shape})
-	}
-	run := transform.Run{At: int64(x.Source) * out, Stride: 1, Count: out}
-	if x.Alternating {
-		run = transform.Run{At: int64(x.Source), Stride: n, Count: out}
 	}
 	e.how = "expert"
 	share := transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: transform.Parameter, Experts: 1}
 	for _, m := range st.of(int64(x.Number)) {
-		m, fits := st.window(m, run, cols)
+		m, fits := st.window(m, run, columns)
 		if !fits {
 			return false, nil
 		}
@@ -380,6 +420,33 @@ func (p *planner) placeExpert(e placedEdit) (ok bool, err error) {
 		}
 	}
 	return true, nil
+}
+
+// expertRun is the rows of an expert's matrix in a stack that a layer of the expert is,
+// or the columns. Errors: *transform.ExpertsError, *transform.ShapeError,
+// *OrientationError.
+func (p *planner) expertRun(x resolve.Expert, st stored, low transform.LowRank) (run transform.Run, columns bool, err error) {
+	in, out, n := low.A.Shape[1], low.B.Shape[0], int64(x.Sources)
+	rows := in == st.cols && out*n == st.rows
+	columns = in == st.rows && out*n == st.cols
+	switch {
+	case int64(x.Number) >= st.experts:
+		return run, false, &transform.ExpertsError{Tensor: st.name, Other: low.A.Name, Rows: low.A.Shape[0], Expert: int64(x.Number), Experts: st.experts}
+	case rows && columns:
+		bare, _ := p.names.Bare(x.Module)
+		if !x.ByRule && !bare.Transposed || st.bySize {
+			return run, false, &OrientationError{Adapter: p.recipe.File, Tensor: st.name, Keys: []string{low.A.Name, low.B.Name}}
+		}
+		columns = !x.ByRule
+	case !rows && !columns:
+		return run, false, &transform.ShapeError{
+			Tensor: st.name, Base: []int64{st.experts, st.rows, st.cols}, Other: low.B.Name, Want: []int64{st.rows / n, low.B.Shape[1]}, Got: low.B.Shape,
+		}
+	}
+	if x.Alternating {
+		return transform.Run{At: int64(x.Source), Stride: n, Count: out}, columns, nil
+	}
+	return transform.Run{At: int64(x.Source) * out, Stride: 1, Count: out}, columns, nil
 }
 
 // placeConverted places a layer's low-rank delta in the tensors that the loader joins,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -436,5 +437,58 @@ func TestFewExperts(t *testing.T) {
 		stackOf("model.layers.1.mlp.vision_moe.experts", 1, 2, 3))
 	if _, err := tryPair(t, base, dir); err == nil {
 		t.Error("merged into no expert")
+	}
+}
+
+// TestOddShapes: whatever shapes meet, the pair opens and reads or is refused.
+func TestOddShapes(t *testing.T) {
+	bases := [][]int64{{}, {6}, {2, 3}, {16, 4}, {3, 5, 4}, {3, 8, 4}, {3, 4, 8}, {1, 4, 4}, {3, 4, 4}, {3, 5, 4, 1}, {0}, {0, 4}, {4, 0}, {0, 5, 4}, {3, 0, 4}, {3, 5, 0}}
+	factorsA := [][]int64{{}, {2}, {6, 4}, {2, 4}, {6, 8}, {4, 4}, {6, 4, 1}}
+	factorsB := [][]int64{{1}, {5, 6}, {4, 6}, {4, 2}, {8, 6}, {4, 2, 1}}
+	places := []struct{ config, disk, fields, module string }{
+		{mixtral, "model.layers.0.mlp.experts.down_proj", downOnly, "model.layers.0.mlp.experts"},
+		{gptOss, "model.layers.0.mlp.experts.down_proj", downOnly + `, "peft_version": "0.21.2"`, "model.layers.0.mlp.experts"},
+		{mixtral, "model.layers.0.mlp.experts.gate_up_proj", "", "model.layers.0.mlp.experts.1.w3"},
+		{gptOss, "model.layers.0.mlp.experts.gate_up_proj", "", "model.layers.0.mlp.experts.1.up_proj"},
+		{`{"model_type": "inkling2_text"}`, "model.layers.0.mlp.experts.w13_weight", strings.Replace(downOnly, "down_proj", "gate_up_proj", 1), "model.layers.0.mlp.experts"},
+		{`{"model_type": "phi3", "num_attention_heads": 4, "num_key_value_heads": 2}`, "model.layers.0.self_attn.qkv_proj.weight", "", "model.layers.0.self_attn.k_proj"},
+		{`{"model_type": "ernie4_5_vl_moe"}`, "model.layers.0.mlp.gate.weight", "", "model.layers.0.mlp.text_moe.gate"},
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	opened := 0
+	for range 600 {
+		place, disk := places[r.IntN(len(places))], bases[r.IntN(len(bases))]
+		a, b := factorsA[r.IntN(len(factorsA))], factorsB[r.IntN(len(factorsB))]
+		base, dir := pairOf(t, place.config, []numbered{{place.disk, 1, disk}}, place.fields, []numbered{
+			{"base_model.model." + place.module + ".lora_A.weight", 1, a}, {"base_model.model." + place.module + ".lora_B.weight", 1, b},
+		})
+		if m, err := tryPair(t, base, dir); err == nil {
+			opened++
+			readPieces(t, m, 100)
+		}
+	}
+	if opened == 0 {
+		t.Error("no pair opened")
+	}
+}
+
+// TestUnknownOrderOfLevels: in a module that no table knows the shapes tell which level
+// is for which parameter, or nothing does.
+func TestUnknownOrderOfLevels(t *testing.T) {
+	const module = "net.0.moe"
+	fields := `, "target_modules": [], "target_parameters": ["moe.wide", "moe.back"], "peft_version": "0.18.0"`
+	wide := numbered{module + ".wide", 1, []int64{3, 4, 8}}
+	adapter := append(stackOf(module+".base_layer", 3, 4, 8), stackOf(module, 3, 5, 4)...)
+	base, dir := pairOf(t, `{"model_type": "nova"}`, []numbered{wide, {module + ".back", 1, []int64{3, 5, 4}}}, fields, adapter)
+	r := openPair(t, base, dir, lazymerge.Options{}).Report()
+	for _, c := range r.Edits {
+		if inner := strings.Contains(c.Keys[0], "base_layer"); inner != (c.Tensor == wide.name) {
+			t.Errorf("%s gets %s", c.Tensor, c.Keys)
+		}
+	}
+	base, dir = pairOf(t, `{"model_type": "nova"}`, []numbered{wide, {module + ".back", 1, []int64{3, 8, 4}}}, fields,
+		append(stackOf(module+".base_layer", 3, 4, 8), stackOf(module, 3, 4, 8)...))
+	if _, err := tryPair(t, base, dir); !errors.As(err, new(*lazymerge.UnmatchedError)) || !strings.Contains(err.Error(), "fits several") {
+		t.Error(err)
 	}
 }

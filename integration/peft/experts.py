@@ -16,10 +16,11 @@ import breaks
 from bases import Dims
 
 EXPERTS = 3
+MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 
 
 def _decoder(d: Dims, **more: Any) -> dict[str, Any]:
-    """Smaller than other bases, as there is so much of it. Gate and up together are no square, see square()."""
+    """Smaller than other bases, as there is so much of it. Gate and up together are no square, but in mixtral_square."""
     return dict(
         vocab_size=32 + d.vocab % 5,
         hidden_size=2 * (d.hidden // 4),
@@ -89,7 +90,7 @@ def llama4(d: Dims) -> nn.Module:
 def qwen3_vl_moe(d: Dims) -> nn.Module:
     text = _decoder(
         d, head_dim=8, num_experts=EXPERTS, num_experts_per_tok=2, moe_intermediate_size=d.hidden // 4 + 2,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+        rope_parameters=MROPE,
     )  # fmt: skip
     vision = dict(
         depth=1, hidden_size=8, intermediate_size=8, num_heads=1, patch_size=2, out_hidden_size=text["hidden_size"], deepstack_visual_indexes=[],
@@ -98,6 +99,34 @@ def qwen3_vl_moe(d: Dims) -> nn.Module:
     return tf.Qwen3VLMoeForConditionalGeneration(
         tf.Qwen3VLMoeConfig(text_config=text, vision_config=vision, image_token_id=5, video_token_id=6, vision_start_token_id=7, vision_end_token_id=8)
     )
+
+
+def ernie4_5_vl_moe(d: Dims) -> nn.Module:
+    """One list of experts on disk, the first half for text and the second for images."""
+    text = _decoder(
+        d, hidden_size=16, moe_intermediate_size=[10, 6], moe_num_experts=EXPERTS, moe_k=2, moe_num_shared_experts=1, mlp_layer_types=["dense", "sparse"], rope_parameters=MROPE,
+    )  # fmt: skip
+    vision = dict(depth=1, hidden_size=16, intermediate_size=16, num_heads=2, patch_size=4)
+    return tf.Ernie4_5_VLMoeForConditionalGeneration(tf.Ernie4_5_VLMoeConfig(text_config=text, vision_config=vision))
+
+
+def llama4_vision(d: Dims) -> nn.Module:
+    text = _decoder(d, num_local_experts=EXPERTS, head_dim=8, intermediate_size_mlp=20, interleave_moe_layer_step=1)
+    vision = dict(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=16, patch_size=8, vision_output_dim=16,
+        projector_input_dim=16, projector_output_dim=16,
+    )  # fmt: skip
+    return tf.Llama4ForConditionalGeneration(tf.Llama4Config(text_config=text, vision_config=vision))
+
+
+def lfm2_moe(d: Dims) -> nn.Module:
+    more = dict(moe_intermediate_size=10, num_experts=EXPERTS, num_experts_per_tok=2, num_dense_layers=1, layer_types=["conv", "full_attention"])
+    return tf.Lfm2MoeForCausalLM(tf.Lfm2MoeConfig(**_decoder(d, **more)))
+
+
+def deepseek_v4(d: Dims) -> nn.Module:
+    more = dict(moe_intermediate_size=10, n_routed_experts=EXPERTS, num_experts_per_tok=2, q_lora_rank=8, o_lora_rank=8, o_groups=1, head_dim=8, qk_rope_head_dim=4)
+    return tf.DeepseekV4ForCausalLM(tf.DeepseekV4Config(**_decoder(d, **more)))
 
 
 # Further model types with stacks of experts, for runs with other seeds.
@@ -134,7 +163,9 @@ def _family(kind: str) -> Callable[[Dims], nn.Module]:
 
 BASES: dict[str, Callable[[Dims], nn.Module]] = {
     f.__name__: f
-    for f in (mixtral, mixtral_square, qwen3_moe, deepseek_v3, olmoe, jamba, gpt_oss, gpt_oss_square, llama4, qwen3_vl_moe)
+    for f in (
+        mixtral, mixtral_square, qwen3_moe, deepseek_v3, olmoe, jamba, gpt_oss, gpt_oss_square, llama4, qwen3_vl_moe, ernie4_5_vl_moe, llama4_vision, lfm2_moe, deepseek_v4,
+    )
 } | {kind: _family(kind) for kind in FAMILIES}  # fmt: skip
 
 

@@ -27,9 +27,10 @@ def refuse(name: str, edit: breaks.Edit, *words: str, **more: Any) -> Case:
     return Case(f"mixtral-refuse-{name}", "mixtral", stacks(BOTH, ["q_proj"], r=2), expect="refuse", edit=edit, refusal=words, **more)
 
 
+OTHERS = ("ernie4_5_vl_moe", "llama4_vision", "lfm2_moe", "deepseek_v4")
 ANY = ["experts.gate_up_proj", "experts.up_proj", "experts.down_proj", "input_linear.weight", "output_linear.weight", "gate.weight", "router.weight"]
 CASES = [
-    *(Case(f"moe-{kind.replace('_', '-')}", kind, stacks(ANY, r=2), sweep=True) for kind in experts.FAMILIES),
+    *(Case(f"moe-{kind.replace('_', '-')}", kind, stacks(ANY, r=2), sweep=True) for kind in (*experts.FAMILIES, *OTHERS)),
     Case("mixtral-attention", "mixtral", lora(ATTENTION)),
     Case("mixtral-experts", "mixtral", stacks(BOTH, r=3, alpha=5)),
     Case("mixtral-all", "mixtral", stacks(EVERYTHING, ATTENTION, r=2)),
