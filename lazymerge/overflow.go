@@ -19,16 +19,18 @@ func (m *Model) checkRange(ctx context.Context, norms map[*safetensors.Tensor]fl
 	if m.opt.AllowNonFinite {
 		return nil
 	}
-	for _, o := range m.plan.outputs {
-		if safe(o, norms) {
-			continue
-		}
-		c, err := m.rounded(o, m.opt.Rounding, false)
-		if err != nil {
-			return err
-		}
-		if err := c.scan(ctx); err != nil {
-			return &EditError{Adapter: m.recipe.File, Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err}
+	for _, p := range m.plans {
+		for _, o := range p.outputs {
+			if safe(o, norms) {
+				continue
+			}
+			c, err := m.rounded(p, o, m.opt.Rounding, false)
+			if err != nil {
+				return err
+			}
+			if err := c.scan(ctx); err != nil {
+				return &EditError{Adapter: m.recipe.File, Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err}
+			}
 		}
 	}
 	return nil
@@ -87,7 +89,10 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 		case transform.Ranged:
 			added, times := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
 			// No sound model has weights beyond 64.
-			bound = max(added/slack, (64*times+added)/largest)
+			bound = (64*times + added) / largest
+			if times > 0 { // else the weight does not count
+				bound = max(bound, added/slack)
+			}
 			if math.IsInf(bound, 1) && o.info.DType != safetensors.F16 {
 				bound = 0 // nothing is known, and the range is wide
 			}

@@ -28,10 +28,11 @@ type output struct {
 
 type placedEdit struct {
 	transform.Edit
-	order int // place in the recipe
-	how   string
-	part  part
-	plane int64 // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
+	order   int // place in the recipe
+	how     string
+	part    part
+	segment segment
+	plane   int64 // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -65,6 +66,8 @@ func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Boun
 		return bindPlane(e.plane-1, e.Transform, p, r)
 	case e.part.some():
 		return e.part.bind(e.Transform, p, r)
+	case e.segment.some():
+		return e.segment.bind(e.Transform, p, r)
 	}
 	return e.Transform.Bind(p, r)
 }
@@ -281,14 +284,13 @@ func (p *planner) bind() error {
 
 func (p *planner) bindOutput(o *output) error {
 	for _, e := range o.edits {
-		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() {
+		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() && !e.segment.some() {
 			if err := p.bindReplace(o, e, r); err != nil {
 				return err
 			}
 			continue
 		}
-		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-		be, err := e.bind(param, p.opt.Rounding)
+		be, err := e.bind(p.param(o, e, p.opt.AllowNonFinite), p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
 		}
@@ -300,11 +302,17 @@ func (p *planner) bindOutput(o *output) error {
 	return nil
 }
 
+// param describes the tensor of an output to a transform.
+func (p *planner) param(o *output, e placedEdit, overflow bool) transform.Param {
+	conv1D := p.names.Conv1D(e.Module)
+	return transform.Param{Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D, AllowNonFinite: overflow}
+}
+
 // bindReplace makes the adapter's tensor the source. Only the number of rows may
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
 	got, want := r.Value.Shape, o.info.Shape
-	if !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
+	if p.recipe.ByPart && !slices.Equal(got, want) || !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
 		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
 	}
 	if !floating(o.info.DType) || !floating(r.Value.DType) {
@@ -330,7 +338,7 @@ func floating(d safetensors.DType) bool {
 func (p *planner) editError(o *output, e placedEdit, err error) error {
 	var dtype *transform.DTypeError
 	method := p.c.quantization()
-	if errors.As(err, &dtype) || method != "" {
+	if errors.As(err, &dtype) && (dtype.Tensor == o.info.Name || dtype.Tensor == "") || method != "" {
 		if method == "" {
 			method = "dtype " + o.info.DType.String()
 		}
@@ -378,8 +386,12 @@ func (p *planner) hasModule(name string) bool {
 	})
 }
 
-// makePlan plans the recipe for the component that all of its edits fit.
-func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
+// makePlan plans the recipe: where its edits do not name their components, for the one
+// that all of them fit.
+func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
+	if r.ByPart {
+		return planParts(b, r, opt)
+	}
 	var fits []*planner
 	var best *planner
 	for _, c := range b.components {
@@ -409,7 +421,7 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
 	if err := best.finish(); err != nil {
 		return nil, err
 	}
-	return best, nil
+	return []*planner{best}, nil
 }
 
 func (p *planner) finish() error {

@@ -60,8 +60,8 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 }
 
 const refHelp = "BASE is a model directory, one .safetensors file, or org/name[@revision] in the local Hugging Face\n" +
-	"cache. ADAPTER is a PEFT adapter directory, an id in that cache, a directory of adapters, or a training\n" +
-	"output directory; NAME=ADAPTER names it in the tree."
+	"cache. ADAPTER is a PEFT adapter directory, one .safetensors file of kohya, LyCORIS or diffusers, an id in\n" +
+	"that cache, a directory of adapters, or a training output directory; NAME=ADAPTER names it in the tree."
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	name := ""

@@ -68,6 +68,10 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 	in.single = library.Single
 	in.paths = append(in.paths, library.Dirs...)
 	for _, a := range library.Adapters {
+		if a.File != "" {
+			in.paths = append(in.paths, a.File) // what lies beside it is not the adapter's
+			continue
+		}
 		in.paths = append(in.paths, a.Dir)
 	}
 	for _, a := range library.Adapters {

@@ -13,6 +13,7 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
@@ -144,7 +145,7 @@ var cases = []struct {
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p", Err: &fs.PathError{Op: "read", Path: "p", Err: syscall.EIO}})},
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p"})},
 	{"file-unreadable", given(&fs.PathError{Op: "open", Path: "p", Err: syscall.ENOTCONN})},
-	{"format-unsupported", findAdapter(map[string]string{"k.safetensors": goodFile}, "k.safetensors")},
+	{"format-unsupported", findAdapter(map[string]string{"k/pytorch_lora_weights.bin": ""}, "k")},
 	{"index-broken", openBase(map[string]string{"model.safetensors.index.json": "<html>"}, "")},
 	{"index-broken", given(&safetensors.IndexError{Detail: "d"})},
 	{"index-leaves", openBase(map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":"../x.safetensors"}}`}, "")},
@@ -163,6 +164,7 @@ var cases = []struct {
 		_, err := modeldir.OpenBase(dir)
 		return err
 	}},
+	{"metadata-field", given(&single.MetadataError{File: "f", Reason: "r"})},
 	{"name-collision", findAdapter(map[string]string{"a/adapter_config.json": "", "b/a/adapter_config.json": ""}, "a", "b/a")},
 	{"name-invalid", findAdapter(map[string]string{"a/adapter_config.json": ""}, ".x=a")},
 	{"no-healthy-checkpoint", given(&modeldir.NoCheckpointError{Dir: "d"})},
@@ -193,6 +195,7 @@ var cases = []struct {
 	{"tensor-duplicate", given(&peft.DuplicateTensorError{File: "f"})},
 	{"tensor-nonfinite", openWeights(raw("{"+pair+"}", strings.Repeat("\xff", 16)))},
 	{"tensor-unknown", openWeights(raw(`{`+pair+`,"base_model.model.q.lora_Q.weight":{"dtype":"F32","shape":[4],"data_offsets":[16,32]}}`, zeros16+zeros16))},
+	{"tensor-value", given(&single.ValueError{File: "f", Tensor: "t", Reason: "r"})},
 	{"tensor-unmatched", given(&lazymerge.UnmatchedError{Tensors: []lazymerge.Unmatched{{Keys: []string{"k"}}}})},
 	{"tensor-unmatched", given(&resolve.NotFoundError{Module: "m", Param: "weight"})},
 	{"type-never", openConfig(`{"peft_type":"PROMPT_TUNING"}`)},

@@ -11,6 +11,7 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
@@ -142,6 +143,7 @@ func explainResolve(err error) []Finding {
 	return nil
 }
 
+// explainPeft explains errors of both readers of adapters.
 func explainPeft(err error) []Finding {
 	switch e := err.(type) {
 	case *peft.ConfigError:
@@ -166,6 +168,10 @@ func explainPeft(err error) []Finding {
 		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
 	case *peft.NonFiniteError:
 		return one(finding("tensor-nonfinite", e.File, e.Tensor, e.Error(), nil))
+	case *single.MetadataError:
+		return one(finding("metadata-field", e.File, "", e.Error(), nil))
+	case *single.ValueError:
+		return one(finding("tensor-value", e.File, e.Tensor, e.Error(), nil))
 	case *peft.RankError:
 		return one(finding("rank-mismatch", e.File, e.Tensor, e.Error(), nil))
 	}

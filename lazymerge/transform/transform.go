@@ -36,6 +36,7 @@ func (r Rounding) String() string {
 type Param struct {
 	safetensors.Info      // name, dtype and shape in the base
 	Conv1D           bool // the module is transformers' Conv1D: the weight is stored [in, out]
+	Straight         bool // the weight is stored [out, in] whatever its shape suggests
 	AllowNonFinite   bool // Rows lets finite weights become infinite or NaN
 }
 
@@ -138,6 +139,12 @@ type Edit struct {
 	// (torch's MultiheadAttention keeps its projection as in_proj_weight).
 	Alt  []string
 	Keys []string // adapter tensor names consumed, as in the file
+
+	// Part is what the adapter calls the component of a pipeline that the module
+	// belongs to; Flat says that Module has underscores in place of dots. Both are
+	// for recipes with ByPart.
+	Part string
+	Flat bool
 }
 
 // Recipe is what an adapter does to a base: all that a parser produces.
@@ -155,6 +162,10 @@ type Recipe struct {
 	// Untrained are modules that the config lists as trained whole and of which the
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string
-	Warnings  []string
-	Close     func() error // releases the mapped weights
+	// ByPart says that each edit names its component, and that modules may be named
+	// as other programs than transformers do.
+	ByPart   bool
+	Warnings []string
+	Notes    []string     // what a user should know of the values
+	Close    func() error // releases the mapped weights
 }
