@@ -74,7 +74,7 @@ var types = []typeRule{
 	{name: "LILY", reason: routed, never: true},
 	{name: "LN_TUNING", method: &lnTuning, class: transform.Copied, reads: Row},
 	{name: "LOHA", method: &loha, class: transform.Single, reads: Row},
-	{name: "LOKR", reason: later},
+	{name: "LOKR", method: &lokr, class: transform.Single, reads: Row},
 	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
 	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
