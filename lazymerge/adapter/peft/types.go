@@ -78,7 +78,7 @@ var types = []typeRule{
 	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
 	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
-	{name: "OFT", reason: later},
+	{name: "OFT", method: &oft, class: transform.Single, reads: Row},
 	{name: "OSF", reason: later},
 	{name: "PEANUT", reason: later},
 	{name: "POLY", reason: routed, never: true},
