@@ -59,7 +59,7 @@ var types = []typeRule{
 	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
 	{name: "BOFT", reason: later},
 	{name: "BONE", method: &bone, class: transform.Single, reads: Row},
-	{name: "C3A", reason: later},
+	{name: "C3A", method: &c3a, class: transform.Double, reads: Row},
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
 	{name: "DEFT", reason: later},
