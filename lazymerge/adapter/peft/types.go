@@ -69,7 +69,7 @@ var types = []typeRule{
 	{name: "GLORA", reason: later},
 	{name: "GRALORA", reason: later},
 	{name: "HIRA", reason: later},
-	{name: "HRA", reason: later},
+	{name: "HRA", method: &hra, class: transform.Single, reads: Row},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
 	{name: "LN_TUNING", method: &lnTuning, class: transform.Copied, reads: Row},
