@@ -57,7 +57,7 @@ var types = []typeRule{
 	{name: "ADAMSS", reason: "it needs a clustering and a randomised decomposition that only its training code repeats", never: true},
 	{name: "ADAPTION_PROMPT", reason: prompt, never: true},
 	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
-	{name: "BOFT", reason: later},
+	{name: "BOFT", method: &boft, class: transform.Single, reads: Row},
 	{name: "BONE", method: &bone, class: transform.Single, reads: Row},
 	{name: "C3A", method: &c3a, class: transform.Double, reads: Row},
 	{name: "CARTRIDGE", reason: prompt, never: true},
