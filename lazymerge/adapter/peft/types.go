@@ -88,7 +88,7 @@ var types = []typeRule{
 	{name: "PVERA", reason: later},
 	{name: "P_TUNING", reason: prompt, never: true},
 	{name: "RANDLORA", reason: later},
-	{name: "ROAD", reason: later},
+	{name: "ROAD", method: &road, class: transform.Steps, reads: Group},
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
 	{name: "SHIRA", method: &shira, class: transform.Single, reads: Row},
 	{name: "SUPERTUNING", method: &supertuning, class: transform.Double, reads: Row},
