@@ -39,6 +39,8 @@ type boundEdit struct {
 	bound transform.Bound
 	pack  func(ctx context.Context, dst []byte) error // bound.Pack, made once: a method value allocates
 	once  *once                                       // of a Preparer, else nil
+
+	beside *safetensors.Tensor // of a Neighbour: what it reads as well
 }
 
 func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
@@ -46,7 +48,7 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 	if err != nil {
 		return boundEdit{}, err
 	}
-	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack}
+	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack, beside: p.Beside.Tensor}
 	if _, ok := bound.(transform.Preparer); ok {
 		be.once = newOnce()
 	}
@@ -264,14 +266,43 @@ func (p *planner) bindOutput(o *output) error {
 			}
 			continue
 		}
-		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-		be, err := e.bind(param, p.opt.Rounding)
+		be, err := e.bind(p.param(o, e, p.opt.AllowNonFinite), p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
 		}
 		o.chain = append(o.chain, be)
 	}
 	return nil
+}
+
+// param describes the tensor that an edit is fitted to.
+func (p *planner) param(o *output, e placedEdit, allowNonFinite bool) transform.Param {
+	return transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: allowNonFinite, Beside: p.beside(e)}
+}
+
+// beside is the other parameter of the module that an edit reads: none where it has no
+// tensor, which Bind then says.
+func (p *planner) beside(e placedEdit) transform.Rows {
+	n, ok := e.Transform.(transform.Neighbour)
+	if !ok || n.Beside() == "" {
+		return transform.Rows{}
+	}
+	other := placedEdit{Edit: transform.Edit{Module: e.Module, Param: n.Beside()}}
+	m, err := p.find(&other)
+	o := p.byName[m.Name]
+	if err != nil || o == nil || len(o.info.Shape) == 0 {
+		return transform.Rows{}
+	}
+	rows := transform.Rows{Tensor: o.from, Count: o.info.Shape[0]}
+	for _, x := range o.edits {
+		if r, ok := x.Transform.(transform.Replace); ok && len(r.Value.Shape) > 0 {
+			rows.Tensor, rows.Count = r.Value, r.Value.Shape[0]
+		}
+	}
+	if other.part.some() {
+		rows.First, rows.Count = other.part.rows(rows.Count)
+	}
+	return rows
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may

@@ -369,8 +369,7 @@ func (m *Model) rounded(o *output, r transform.Rounding, overflow bool) (*merged
 	again := *o
 	again.chain = nil
 	for _, e := range o.chain {
-		param := transform.Param{Info: o.info, Conv1D: m.plan.names.Conv1D(e.Module), AllowNonFinite: overflow}
-		be, err := e.bind(param, r)
+		be, err := e.bind(m.plan.param(o, e.placedEdit, overflow), r)
 		if err != nil {
 			return nil, err
 		}

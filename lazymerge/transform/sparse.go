@@ -35,7 +35,8 @@ func (x Sparse) Range(norm func(*safetensors.Tensor) float64) (added, times floa
 	return norm(x.Values), 1
 }
 
-// Bind implements Transform. A position outside is an *IndexError.
+// Bind implements Transform. A position outside is an *IndexError, one that is no
+// integer a *DTypeError.
 func (x Sparse) Bind(p Param, r Rounding) (Bound, error) {
 	dtype, err := kernelType(p.Info)
 	if err != nil {
@@ -43,11 +44,6 @@ func (x Sparse) Bind(p Param, r Rounding) (Bound, error) {
 	}
 	if err := needFloats(x.Values); err != nil {
 		return nil, err
-	}
-	switch x.Positions.DType {
-	case safetensors.I32, safetensors.I64, safetensors.F32:
-	default:
-		return nil, &DTypeError{Tensor: x.Positions.Name, DType: x.Positions.DType}
 	}
 	n := product(x.Values.Shape)
 	want := []int64{n}
@@ -77,11 +73,11 @@ func (x *sparse) each(do func(i, row, col int64) error) error {
 	first, second := make([]int64, some), make([]int64, some)
 	for at := int64(0); at < x.n; at += some {
 		count := min(some, x.n-at)
-		if err := readIntegers(first[:count], x.Positions, at); err != nil {
+		if err := readIndices(first[:count], x.Positions, at); err != nil {
 			return err
 		}
 		if len(x.Positions.Shape) == 2 {
-			if err := readIntegers(second[:count], x.Positions, x.n+at); err != nil {
+			if err := readIndices(second[:count], x.Positions, x.n+at); err != nil {
 				return err
 			}
 		}
@@ -99,26 +95,6 @@ func (x *sparse) each(do func(i, row, col int64) error) error {
 			if err := do(at+int64(i), row, col); err != nil {
 				return err
 			}
-		}
-	}
-	return nil
-}
-
-// readIntegers fills dst with t's elements from the from-th on.
-func readIntegers(dst []int64, t *safetensors.Tensor, from int64) error {
-	size := int64(t.DType.Bits() / 8)
-	b, err := t.Slice(from*size, (from+int64(len(dst)))*size)
-	if err != nil {
-		return err
-	}
-	for i := range dst {
-		switch at := b[int64(i)*size:]; t.DType {
-		case safetensors.I64:
-			dst[i] = int64(binary.LittleEndian.Uint64(at))
-		case safetensors.I32:
-			dst[i] = int64(int32(binary.LittleEndian.Uint32(at)))
-		default:
-			dst[i] = int64(math.Float32frombits(binary.LittleEndian.Uint32(at)))
 		}
 	}
 	return nil

@@ -96,8 +96,10 @@ func TestSparsePositionsOutside(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	_, err := transform.Sparse{Values: values, Positions: raw(t, "p", safetensors.U8, []byte{0}, 1)}.Bind(param(base), transform.PEFT)
-	if e := (*transform.DTypeError)(nil); !errors.As(err, &e) {
-		t.Error(err)
+	for _, at := range []*safetensors.Tensor{raw(t, "p", safetensors.BOOL, []byte{0}, 1), tensor(t, "p", safetensors.F32, []float32{0.5}, 1)} {
+		_, err := transform.Sparse{Values: values, Positions: at}.Bind(param(base), transform.PEFT)
+		if e := (*transform.DTypeError)(nil); !errors.As(err, &e) {
+			t.Error(err)
+		}
 	}
 }

@@ -66,7 +66,7 @@ var types = []typeRule{
 	{name: "DELORA", reason: later},
 	{name: "FOURIERFT", reason: later},
 	{name: "FROD", reason: later},
-	{name: "GLORA", reason: later},
+	{name: "GLORA", method: &glora, class: transform.Steps, reads: Row},
 	{name: "GRALORA", reason: later},
 	{name: "HIRA", reason: later},
 	{name: "HRA", method: &hra, class: transform.Single, reads: Row},
