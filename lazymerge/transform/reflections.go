@@ -31,9 +31,10 @@ func (x Reflections) rank() int64 {
 // Tensors implements Transform.
 func (x Reflections) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{x.U} }
 
-// Range implements Ranged. The length of a row stays what it is.
+// Range implements Ranged. The length of a row of n weights stays what it is: at most √n
+// times the largest.
 func (x Reflections) Range(func(*safetensors.Tensor) float64) (added, times float64) {
-	return 0, 1 + math.Sqrt(float64(product(x.U.Shape)))
+	return 0, 1 + math.Sqrt(float64(product(x.U.Shape)/max(x.rank(), 1)))
 }
 
 // Bind implements Transform.

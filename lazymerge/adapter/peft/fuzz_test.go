@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"lorafs/lazymerge/transform"
@@ -146,7 +147,7 @@ func repeated(kind, name string, names []string) bool {
 	if !ok {
 		return false
 	}
-	if k.role == roleIgnored {
+	if k.role == roleIgnored || strings.HasSuffix(string(k.role), ".zeros") {
 		return true
 	}
 	for _, other := range names {

@@ -1,6 +1,9 @@
 package peft
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func init() {
 	moduleOf["LOKR"] = sample{`"r": 2`, []item{it("base_model.model.m.lokr_w1", 2, 1),
@@ -39,5 +42,18 @@ func TestLoKrForms(t *testing.T) {
 	_, err = open(t, adapterOf(t, "LOKR", `"r": 3`, append(whole, first...)...), Options{})
 	if e := (*RankError)(nil); !as(err, &e) || e.Tensor != m+"lokr_w1_b" {
 		t.Errorf("another rank: %v", err)
+	}
+}
+
+// TestUntrainedTypes: adapters whose change is zero are said to be untrained.
+func TestUntrainedTypes(t *testing.T) {
+	for kind, zeroed := range map[string]int{"LOKR": 0, "OFT": 0, "SHIRA": 0, "C3A": 0} {
+		m := moduleOf[kind]
+		items := slices.Clone(m.items)
+		items[zeroed] = items[zeroed].with(0)
+		r, err := open(t, adapterOf(t, kind, m.fields, items...), Options{})
+		if err != nil || len(r.Warnings) != 1 {
+			t.Errorf("%s: %v, %v", kind, r, err)
+		}
 	}
 }

@@ -1,6 +1,9 @@
 package peft
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func init() {
 	moduleOf["SUPERTUNING"] = sample{`"r": 2`, []item{it("base_model.model.m.supertuning_values", 2), it("base_model.model.m.supertuning_indices", 2),
@@ -23,5 +26,22 @@ func TestSupertuningForms(t *testing.T) {
 	_, err = open(t, adapterOf(t, "SUPERTUNING", `"save_precomputed_indices": false`, items[0]), Options{})
 	if e := (*UnsupportedError)(nil); !as(err, &e) || e.Field != "save_precomputed_indices" {
 		t.Errorf("without positions: %v", err)
+	}
+}
+
+// TestSupertuningUntrained: either part makes a module trained.
+func TestSupertuningUntrained(t *testing.T) {
+	for _, x := range []struct {
+		zero []int
+		want int
+	}{{[]int{0, 3}, 1}, {[]int{0}, 0}, {[]int{3}, 0}} {
+		items := slices.Clone(moduleOf["SUPERTUNING"].items)
+		for _, i := range x.zero {
+			items[i] = items[i].with(0)
+		}
+		r, err := open(t, adapterOf(t, "SUPERTUNING", `"r": 2`, items...), Options{})
+		if err != nil || len(r.Warnings) != x.want {
+			t.Errorf("zeros in %v: %v, %v", x.zero, r, err)
+		}
 	}
 }

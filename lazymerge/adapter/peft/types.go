@@ -27,8 +27,8 @@ type method struct {
 
 // maker is what the config of a type says about its modules.
 type maker interface {
-	// edits makes those of a module. Every tensor of l has to be in the Keys of one,
-	// the first is the one by which an adapter counts as trained. Errors:
+	// edits makes those of a module. Every tensor of l has to be in the Keys of one, and
+	// a module of which none changes anything counts as untrained. Errors:
 	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError.
 	edits(p *parser, l *layer) ([]transform.Edit, error)
 }
