@@ -43,6 +43,8 @@ type boundEdit struct {
 	once  *once                                       // of a Preparer, else nil
 
 	first, count int64 // the rows that it changes; none: all
+
+	beside *safetensors.Tensor // of a Neighbour: what it reads as well
 }
 
 func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
@@ -50,7 +52,7 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 	if err != nil {
 		return boundEdit{}, err
 	}
-	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack}
+	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack, beside: p.Beside.Tensor}
 	if _, ok := bound.(transform.Preparer); ok {
 		be.once = newOnce()
 	}
@@ -302,10 +304,38 @@ func (p *planner) bindOutput(o *output) error {
 	return nil
 }
 
-// param describes the tensor of an output to a transform.
-func (p *planner) param(o *output, e placedEdit, overflow bool) transform.Param {
+// param describes the tensor that an edit is fitted to.
+func (p *planner) param(o *output, e placedEdit, allowNonFinite bool) transform.Param {
 	conv1D := p.names.Conv1D(e.Module)
-	return transform.Param{Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D, AllowNonFinite: overflow}
+	return transform.Param{
+		Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D,
+		AllowNonFinite: allowNonFinite, Beside: p.beside(e),
+	}
+}
+
+// beside is the other parameter of the module that an edit reads: none where it has no
+// tensor, which Bind then says.
+func (p *planner) beside(e placedEdit) transform.Rows {
+	n, ok := e.Transform.(transform.Neighbour)
+	if !ok || n.Beside() == "" {
+		return transform.Rows{}
+	}
+	other := placedEdit{Edit: transform.Edit{Module: e.Module, Param: n.Beside()}}
+	m, err := p.find(&other)
+	o := p.byName[m.Name]
+	if err != nil || o == nil || len(o.info.Shape) == 0 {
+		return transform.Rows{}
+	}
+	rows := transform.Rows{Tensor: o.from, Count: o.info.Shape[0]}
+	for _, x := range o.edits {
+		if r, ok := x.Transform.(transform.Replace); ok && len(r.Value.Shape) > 0 {
+			rows.Tensor, rows.Count = r.Value, r.Value.Shape[0]
+		}
+	}
+	if other.part.some() {
+		rows.First, rows.Count = other.part.rows(rows.Count)
+	}
+	return rows
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may

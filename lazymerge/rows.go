@@ -55,6 +55,11 @@ func newMerged(o *output, key Key, opt Options) *merged {
 			break
 		}
 	}
+	for _, e := range o.chain {
+		if e.beside != nil {
+			m.inputs = append(m.inputs, e.beside)
+		}
+	}
 	return m
 }
 

@@ -57,15 +57,21 @@ func (e *LayerError) Error() string {
 	return fmt.Sprintf("%s is not defined for %v, the layer of %q", e.Transform, e.Layer, e.Tensor)
 }
 
-// IndexError says that a row index lies outside the base parameter.
+// IndexError says that the index of a row, or of a column, lies outside the base
+// parameter.
 type IndexError struct {
 	Tensor string
 	Index  int64
-	Rows   int64
+	Rows   int64 // how many there are
+	Column bool  // Index and Rows are of columns
 }
 
 func (e *IndexError) Error() string {
-	return fmt.Sprintf("row %d is outside %q, which has %d rows", e.Index, e.Tensor, e.Rows)
+	what := "row"
+	if e.Column {
+		what = "column"
+	}
+	return fmt.Sprintf("%s %d is outside %q, which has %d %ss", what, e.Index, e.Tensor, e.Rows, what)
 }
 
 // OverflowError says that merging made a finite weight NaN or infinite.

@@ -38,6 +38,13 @@ type Param struct {
 	Conv1D           bool // the module is transformers' Conv1D: the weight is stored [in, out]
 	Straight         bool // the weight is stored [out, in] whatever its shape suggests
 	AllowNonFinite   bool // Rows lets finite weights become infinite or NaN
+	Beside           Rows // of the parameter that a Neighbour asks for
+}
+
+// Rows are some of a tensor, by its first dimension.
+type Rows struct {
+	*safetensors.Tensor
+	First, Count int64
 }
 
 // Transform edits one parameter. Its value is plain data (factors as
@@ -102,6 +109,13 @@ type Ranged interface {
 	// the adapter's tensors. (0, 1) only when nothing changes; infinite when there is
 	// no bound.
 	Range(norm func(*safetensors.Tensor) float64) (added, times float64)
+}
+
+// Neighbour is a Transform that also reads another parameter of its module, as it is
+// before any adapter: Param.Beside.
+type Neighbour interface {
+	Transform
+	Beside() string // its name: "weight"; "" for none
 }
 
 // Description is the report line of a transform.

@@ -1,6 +1,9 @@
 package peft
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // role is what a tensor of the file is for: the leaf of its name, as messages give it.
 type role string
@@ -59,7 +62,7 @@ func (m *method) parseKey(key string) (k tensorKey, ok bool) {
 			}
 		}
 	}
-	if m.reserved(parts[len(parts)-1]) || len(parts) > 1 && m.reserved(parts[len(parts)-2]) {
+	if slices.ContainsFunc(parts[max(len(parts)-3, 0):], m.reserved) {
 		return tensorKey{}, false
 	}
 	return fullKey(parts)

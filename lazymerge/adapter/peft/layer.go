@@ -47,10 +47,10 @@ func (p *parser) addLayers() error {
 		if err != nil {
 			return err
 		}
-		for i, e := range edits {
-			if i == 0 && p.silent(e.Transform) {
-				silent = append(silent, l.module)
-			}
+		if !slices.ContainsFunc(edits, func(e transform.Edit) bool { return !p.silent(e.Transform) }) {
+			silent = append(silent, l.module)
+		}
+		for _, e := range edits {
 			if e.Param == "bias" {
 				biases = append(biases, e)
 			} else {
@@ -172,6 +172,8 @@ func (p *parser) silent(t transform.Transform) bool {
 	switch t := t.(type) {
 	case transform.LowRank:
 		return t.Scale == 0 || p.scan.zero[t.A] || p.scan.zero[t.B]
+	case transform.AddBias:
+		return t.Scale == 0 || p.scan.zero[t.Bias]
 	case transform.Ranged:
 		added, times := t.Range(func(x *safetensors.Tensor) float64 {
 			if p.scan.zero[x] {

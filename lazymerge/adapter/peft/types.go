@@ -27,8 +27,8 @@ type method struct {
 
 // maker is what the config of a type says about its modules.
 type maker interface {
-	// edits makes those of a module. Every tensor of l has to be in the Keys of one,
-	// the first is the one by which an adapter counts as trained. Errors:
+	// edits makes those of a module. Every tensor of l has to be in the Keys of one, and
+	// a module of which none changes anything counts as untrained. Errors:
 	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError.
 	edits(p *parser, l *layer) ([]transform.Edit, error)
 }
@@ -57,28 +57,28 @@ var types = []typeRule{
 	{name: "ADAMSS", reason: "it needs a clustering and a randomised decomposition that only its training code repeats", never: true},
 	{name: "ADAPTION_PROMPT", reason: prompt, never: true},
 	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
-	{name: "BOFT", reason: later},
+	{name: "BOFT", method: &boft, class: transform.Single, reads: Row},
 	{name: "BONE", method: &bone, class: transform.Single, reads: Row},
-	{name: "C3A", reason: later},
+	{name: "C3A", method: &c3a, class: transform.Double, reads: Row},
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
 	{name: "DEFT", reason: later},
 	{name: "DELORA", reason: later},
 	{name: "FOURIERFT", reason: later},
 	{name: "FROD", reason: later},
-	{name: "GLORA", reason: later},
+	{name: "GLORA", method: &glora, class: transform.Steps, reads: Row},
 	{name: "GRALORA", reason: later},
 	{name: "HIRA", reason: later},
-	{name: "HRA", reason: later},
+	{name: "HRA", method: &hra, class: transform.Single, reads: Row},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
 	{name: "LN_TUNING", method: &lnTuning, class: transform.Copied, reads: Row},
 	{name: "LOHA", method: &loha, class: transform.Single, reads: Row},
-	{name: "LOKR", reason: later},
+	{name: "LOKR", method: &lokr, class: transform.Single, reads: Row},
 	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
 	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
-	{name: "OFT", reason: later},
+	{name: "OFT", method: &oft, class: transform.Single, reads: Row},
 	{name: "OSF", reason: later},
 	{name: "PEANUT", reason: later},
 	{name: "POLY", reason: routed, never: true},
@@ -88,10 +88,10 @@ var types = []typeRule{
 	{name: "PVERA", reason: later},
 	{name: "P_TUNING", reason: prompt, never: true},
 	{name: "RANDLORA", reason: later},
-	{name: "ROAD", reason: later},
+	{name: "ROAD", method: &road, class: transform.Steps, reads: Group},
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
-	{name: "SHIRA", reason: later},
-	{name: "SUPERTUNING", reason: later},
+	{name: "SHIRA", method: &shira, class: transform.Single, reads: Row},
+	{name: "SUPERTUNING", method: &supertuning, class: transform.Double, reads: Row},
 	{name: "TINYLORA", reason: later},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
 	{name: "UNILORA", reason: later},
