@@ -128,7 +128,7 @@ func TestAnyRows(t *testing.T) {
 	}
 }
 
-func TestKron(t *testing.T) {
+func TestKronAdded(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	w, x, y := random(t, r, "w", f32, 12, 10), random(t, r, "x", f32, 3, 2), random(t, r, "y", f32, 4, 5)
 	want, vx, vy := values(t, w), values(t, x), values(t, y)

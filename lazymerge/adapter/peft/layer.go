@@ -47,7 +47,7 @@ func (p *parser) addLayers() error {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(edits, func(e transform.Edit) bool { return !p.silent(e.Transform) }) {
+		if len(edits) > 0 && !slices.ContainsFunc(edits, func(e transform.Edit) bool { return !p.silent(e.Transform) }) {
 			silent = append(silent, l.module)
 		}
 		for _, e := range edits {
