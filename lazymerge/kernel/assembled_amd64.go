@@ -52,4 +52,5 @@ var avx2Vectors = vectors{
 	mul:     vectorMul,
 	squares: vectorSquares,
 	finite:  vectorFinite,
+	product: vectorProduct,
 }

@@ -15,6 +15,7 @@ type vectors struct {
 	mul     func(dst, by *float32, n int)
 	squares func(sums *float64, src *float32, n int)
 	finite  func(src *float32, n int) int
+	product func(dst, left, right *float32, inner, n, stride int)
 }
 
 // lineup is the number of values that vectors do at a time, longestRun the most in a
@@ -148,4 +149,24 @@ func Finite(src []float32) bool {
 	return !slices.ContainsFunc(src, func(x float32) bool {
 		return math.Float32bits(x)&expF32 == expF32
 	})
+}
+
+// Product sets dst to left times the matrix right, whose rows are as long as dst. Each
+// sum begins at +0 and adds rounded products one after another. It suits small matrices;
+// see AddLowRank.
+func Product(dst, left, right []float32) {
+	cols, done := len(dst), 0
+	right = right[:len(left)*cols]
+	if v := Default.vectors; v != nil && len(left) > 0 && len(right) <= longestRun*lineup {
+		if done = cols &^ (lineup - 1); done > 0 {
+			v.product(&dst[0], &left[0], &right[0], len(left), done, cols)
+		}
+	}
+	clear(dst[done:])
+	for k, x := range left {
+		row := right[k*cols : (k+1)*cols]
+		for j := done; j < cols; j++ {
+			dst[j] += float32(x * row[j])
+		}
+	}
 }

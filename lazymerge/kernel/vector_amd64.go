@@ -39,3 +39,6 @@ func vectorSquares(sums *float64, src *float32, n int)
 
 //go:noescape
 func vectorFinite(src *float32, n int) int
+
+//go:noescape
+func vectorProduct(dst, left, right *float32, inner, n, stride int)

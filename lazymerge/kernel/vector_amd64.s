@@ -442,3 +442,73 @@ done:
 	VZEROUPPER
 	RET
 
+// func vectorProduct(dst, left, right *float32, inner, n, stride int)
+TEXT ·vectorProduct(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), DI
+	MOVQ left+8(FP), SI
+	MOVQ right+16(FP), DX
+	MOVQ inner+24(FP), BX
+	MOVQ n+32(FP), CX
+	MOVQ stride+40(FP), R10
+	SHLQ $2, R10
+columns4:
+	CMPQ CX, $32
+	JLT less4
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ SI, R8
+	MOVQ DX, R9
+	MOVQ BX, AX
+inner4:
+	VBROADCASTSS (R8), Y8
+	VMULPS 0(R9), Y8, Y4
+	VADDPS Y4, Y0, Y0
+	VMULPS 32(R9), Y8, Y5
+	VADDPS Y5, Y1, Y1
+	VMULPS 64(R9), Y8, Y6
+	VADDPS Y6, Y2, Y2
+	VMULPS 96(R9), Y8, Y7
+	VADDPS Y7, Y3, Y3
+	ADDQ $4, R8
+	ADDQ R10, R9
+	DECQ AX
+	JNZ inner4
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ $128, DI
+	ADDQ $128, DX
+	SUBQ $32, CX
+	JMP columns4
+less4:
+columns2:
+	CMPQ CX, $16
+	JLT less2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	MOVQ SI, R8
+	MOVQ DX, R9
+	MOVQ BX, AX
+inner2:
+	VBROADCASTSS (R8), Y8
+	VMULPS 0(R9), Y8, Y4
+	VADDPS Y4, Y0, Y0
+	VMULPS 32(R9), Y8, Y5
+	VADDPS Y5, Y1, Y1
+	ADDQ $4, R8
+	ADDQ R10, R9
+	DECQ AX
+	JNZ inner2
+	VMOVUPS Y0, 0(DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ $64, DI
+	ADDQ $64, DX
+	SUBQ $16, CX
+	JMP columns2
+less2:
+	VZEROUPPER
+	RET
+

@@ -17,6 +17,7 @@ type vectorResults struct {
 	bad           int
 	loaded        []float32
 	product       []float32
+	multiplied    []float32
 	squares       float64
 }
 
@@ -31,6 +32,9 @@ func runVectors(src []byte, x, y []float32, by float32, d kernel.DType, shift in
 	kernel.Load(r.loaded, shifted(src, shift), d)
 	r.product = append([]float32(nil), x...)
 	kernel.Mul(r.product, y)
+	left := y[:min(1+n%7, n)]
+	r.multiplied = make([]float32, n/max(len(left), 1))
+	kernel.Product(r.multiplied, left, x[:len(r.multiplied)*len(left)])
 	r.squares, r.finite = kernel.Squares(new([16]float64), x), kernel.Finite(x)
 	return r
 }
@@ -85,6 +89,7 @@ func TestVectors(t *testing.T) {
 				}
 				sameBits(t, what, got.loaded, want.loaded)
 				sameBits(t, what, got.product, want.product)
+				sameBits(t, what, got.multiplied, want.multiplied)
 				if got.finite != want.finite || math.Float64bits(got.squares) != math.Float64bits(want.squares) && want.squares == want.squares {
 					t.Fatalf("%s: squares %g and %v, want %g and %v", what, got.squares, got.finite, want.squares, want.finite)
 				}

@@ -187,14 +187,8 @@ func (s *scratch) product(dst []float32, rows, inner, cols int) {
 // multiply sets dst to left·right, where right has inner rows of cols columns. It suits
 // small matrices.
 func multiply(dst, left, right []float32, inner, cols int) {
-	clear(dst)
-	for i := 0; len(left) >= (i+1)*inner && cols > 0 && (i+1)*cols <= len(dst); i++ {
-		out := dst[i*cols:][:cols]
-		for k, x := range left[i*inner:][:inner] {
-			for j, y := range right[k*cols:][:cols] {
-				out[j] += x * y
-			}
-		}
+	for ; len(dst) > 0; dst, left = dst[cols:], left[inner:] {
+		kernel.Product(dst[:cols], left[:inner], right)
 	}
 }
 

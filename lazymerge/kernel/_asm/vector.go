@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // vectors prints functions over plain runs of values, 16 at a time, for AVX2, FMA and
 // F16C; n is a multiple of 16. They are bound by memory, so wider registers would gain
@@ -42,6 +45,7 @@ func generateVectors() (asm, stubs []byte) {
 	for _, f := range vectorFunctions() {
 		v.whole(f, decl)
 	}
+	v.product(decl)
 	return text.Bytes(), pretty(decl.Bytes())
 }
 
@@ -271,4 +275,50 @@ func (v vectors) finite(size, a, b, inf string) {
 	v.op("VPCMPEQ%s Y5, Y6, Y6", size)
 	v.op("VPTEST Y6, Y6")
 	v.op("JNZ done")
+}
+
+// product prints what multiplies a row of inner values with the first n columns of a
+// matrix whose rows are stride values long, 32 columns at a time and then 16. Products
+// are rounded before they are added, which any processor can do.
+func (v vectors) product(decl *emitter) {
+	const signature = "func vectorProduct(dst, left, right *float32, inner, n, stride int)"
+	fmt.Fprintf(decl, "\n//go:noescape\n%s\n", signature)
+	fmt.Fprintf(v, "// %s\nTEXT ·vectorProduct(SB), NOSPLIT, $0-48\n", signature)
+	for i, p := range []string{"dst DI", "left SI", "right DX", "inner BX", "n CX", "stride R10"} {
+		name, register, _ := strings.Cut(p, " ")
+		v.op("MOVQ %s+%d(FP), %s", name, 8*i, register)
+	}
+	v.op("SHLQ $2, R10")
+	for _, wide := range []int{4, 2} {
+		v.label(fmt.Sprintf("columns%d", wide))
+		v.op("CMPQ CX, $%d", 8*wide)
+		v.op("JLT less%d", wide)
+		for i := range wide {
+			v.op("VXORPS Y%d, Y%d, Y%d", i, i, i)
+		}
+		v.op("MOVQ SI, R8")
+		v.op("MOVQ DX, R9")
+		v.op("MOVQ BX, AX")
+		v.label(fmt.Sprintf("inner%d", wide))
+		v.op("VBROADCASTSS (R8), Y8")
+		for i := range wide {
+			v.op("VMULPS %d(R9), Y8, Y%d", 32*i, 4+i)
+			v.op("VADDPS Y%d, Y%d, Y%d", 4+i, i, i)
+		}
+		v.op("ADDQ $4, R8")
+		v.op("ADDQ R10, R9")
+		v.op("DECQ AX")
+		v.op("JNZ inner%d", wide)
+		for i := range wide {
+			v.op("VMOVUPS Y%d, %d(DI)", i, 32*i)
+		}
+		v.op("ADDQ $%d, DI", 32*wide)
+		v.op("ADDQ $%d, DX", 32*wide)
+		v.op("SUBQ $%d, CX", 8*wide)
+		v.op("JMP columns%d", wide)
+		v.label(fmt.Sprintf("less%d", wide))
+	}
+	v.op("VZEROUPPER")
+	v.op("RET")
+	v.WriteString("\n")
 }
