@@ -308,6 +308,11 @@ func (o *inputRotation) turn(s *scratch, w, blocks []float32, lo, hi int64) erro
 			r := blocks[block*n*n:][:n*n]
 			for row := 0; row < len(w); row += cols {
 				x := w[row : row+cols]
+				if stage == 0 { // neighbours
+					copy(s.left, x[at:])
+					multiply(x[at:at+n], s.left, r, n, n)
+					continue
+				}
 				for i := range n {
 					s.left[i] = x[o.input(stage, at+i)]
 				}
