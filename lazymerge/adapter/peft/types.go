@@ -85,7 +85,7 @@ var types = []typeRule{
 	{name: "PREFIX_TUNING", reason: "it adds keys and values to the attention cache and changes no weights", never: true},
 	{name: "PROMPT_TUNING", reason: prompt, never: true},
 	{name: "PSOFT", reason: "it is defined by a decomposition of the base whose signs differ between machines", never: true},
-	{name: "PVERA", reason: later},
+	{name: "PVERA", method: &pvera, class: transform.Single, reads: Row},
 	{name: "P_TUNING", reason: prompt, never: true},
 	{name: "RANDLORA", reason: later},
 	{name: "ROAD", reason: later},

@@ -66,6 +66,14 @@ func (v *values) rank(name string, raw json.RawMessage) int64 {
 	return n
 }
 
+// positive reads an integer above 0, as all ranks are.
+func (v *values) positive(field string, otherwise int64) int64 {
+	if raw, ok := v.obj.get(field); ok {
+		return v.rank(field, raw)
+	}
+	return otherwise
+}
+
 func (v *values) number(name string, raw json.RawMessage) float64 {
 	f, ok := decodeFloat(raw)
 	if !ok {
