@@ -18,6 +18,7 @@ type scratch struct {
 
 	// of computed matrices
 	delta, turn, left, right []float32
+	picks                    []int64 // numbers of rows
 }
 
 var pool = sync.Pool{New: func() any { return new(scratch) }}

@@ -95,7 +95,7 @@ var types = []typeRule{
 	{name: "TINYLORA", reason: later},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
 	{name: "UNILORA", reason: later},
-	{name: "VBLORA", reason: later},
+	{name: "VBLORA", method: &vblora, class: transform.Single, reads: Row},
 	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
 	{name: "WAVEFT", reason: later},
 	{name: "XLORA", reason: routed, never: true},
