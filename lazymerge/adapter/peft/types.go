@@ -87,7 +87,7 @@ var types = []typeRule{
 	{name: "PSOFT", reason: "it is defined by a decomposition of the base whose signs differ between machines", never: true},
 	{name: "PVERA", method: &pvera, class: transform.Single, reads: Row},
 	{name: "P_TUNING", reason: prompt, never: true},
-	{name: "RANDLORA", reason: later},
+	{name: "RANDLORA", method: &randlora, class: transform.DoubleSingle, reads: Row},
 	{name: "ROAD", reason: later},
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
 	{name: "SHIRA", reason: later},
