@@ -63,7 +63,7 @@ var types = []typeRule{
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
 	{name: "DEFT", reason: later},
-	{name: "DELORA", reason: later},
+	{name: "DELORA", method: &delora, class: transform.Double, reads: Row},
 	{name: "FOURIERFT", reason: later},
 	{name: "FROD", reason: later},
 	{name: "GLORA", reason: later},
