@@ -67,7 +67,7 @@ var types = []typeRule{
 	{name: "FOURIERFT", reason: later},
 	{name: "FROD", reason: later},
 	{name: "GLORA", reason: later},
-	{name: "GRALORA", reason: later},
+	{name: "GRALORA", method: &gralora, class: transform.Single, reads: Row},
 	{name: "HIRA", reason: later},
 	{name: "HRA", reason: later},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
