@@ -68,7 +68,7 @@ var types = []typeRule{
 	{name: "FROD", reason: later},
 	{name: "GLORA", reason: later},
 	{name: "GRALORA", method: &gralora, class: transform.Single, reads: Row},
-	{name: "HIRA", reason: later},
+	{name: "HIRA", method: &hira, class: transform.Steps, reads: Row},
 	{name: "HRA", reason: later},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
