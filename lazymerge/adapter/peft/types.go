@@ -94,7 +94,7 @@ var types = []typeRule{
 	{name: "SUPERTUNING", reason: later},
 	{name: "TINYLORA", reason: later},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
-	{name: "UNILORA", reason: later},
+	{name: "UNILORA", method: &unilora, class: transform.Single, reads: Row},
 	{name: "VBLORA", method: &vblora, class: transform.Single, reads: Row},
 	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
 	{name: "WAVEFT", reason: later},

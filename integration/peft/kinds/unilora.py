@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from typing import Any
+
+from case import Case
+
+
+def unilora(name: str, base: str, targets: list[str] | str, dtype: str = "bf16", safe: bool = False, file: str = "f32", **more: Any) -> Case:
+    options = dict(r=3, theta_d_length=50, save_indices=True, target_modules=targets) | more
+    return Case(f"unilora-{name}", base, options, kind="UNILORA", noise=0.3, dtype=dtype, safe=safe, file=file)
+
+
+CASES = [
+    unilora("llama", "llama", r".*\.0\.(self_attn\.k_proj|mlp\.down_proj)", r=4),
+    unilora("f32", "layers", ["linear", "plain"], dtype="f32"),
+    unilora("gpt2-square", "gpt2", r".*\.1\.attn\.c_proj", dtype="f16", safe=True),
+]
