@@ -60,7 +60,7 @@ var loraFields = []fieldRule{
 	{name: "rank_pattern", use: used},
 	{name: "runtime_config", use: ignored, reason: "PEFT does not read it from a file"},
 	{name: "target_parameters", use: refused, reason: "adapters of parameters that are no layers (experts) are not merged by this version"},
-	{name: "use_bdlora", use: refused, set: present, reason: "block-diagonal factors are not merged by this version"},
+	{name: "use_bdlora", use: used},
 	{name: "use_dora", use: used},
 	{name: "use_qalora", use: refused, never: true, reason: "it pools the inputs of a quantised base, which PEFT does not merge either"},
 	{name: "use_rslora", use: used},
@@ -75,6 +75,7 @@ type loraSettings struct {
 	DoRA     bool
 	LoRABias bool
 	MiCA     bool
+	BdLoRA   *bdSettings // nil without
 }
 
 func readLoRA(v *values) *loraSettings {
@@ -86,6 +87,7 @@ func readLoRA(v *values) *loraSettings {
 		LoRABias: v.boolean("lora_bias"),
 	}
 	s.readInit(v)
+	s.BdLoRA = readBdLoRA(v, s)
 	return s
 }
 
@@ -150,6 +152,13 @@ func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 		return nil, err
 	}
 	e := l.edit("weight", low)
+	if s.BdLoRA != nil {
+		f, err := s.BdLoRA.apply(p, l, low)
+		if err != nil {
+			return nil, err
+		}
+		return []transform.Edit{l.edit("weight", f)}, s.checkExtras(p, l)
+	}
 	if m := l.tensors[roleMagnitude]; m != nil {
 		e = l.edit("weight", transform.DoRA{LowRank: low, Magnitude: m})
 	}
