@@ -92,7 +92,7 @@ var types = []typeRule{
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
 	{name: "SHIRA", reason: later},
 	{name: "SUPERTUNING", reason: later},
-	{name: "TINYLORA", reason: later},
+	{name: "TINYLORA", method: &tinylora, class: transform.Single, reads: Row},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
 	{name: "UNILORA", method: &unilora, class: transform.Single, reads: Row},
 	{name: "VBLORA", method: &vblora, class: transform.Single, reads: Row},

@@ -108,7 +108,7 @@ func mustFind(t *testing.T, kind string) typeRule {
 
 // named puts the adapter's name into a key.
 func named(key string) string {
-	for _, end := range []string{".weight", ".bias"} {
+	for _, end := range []string{".weight", ".bias", ".0"} {
 		if s, ok := strings.CutSuffix(key, end); ok {
 			return s + ".default" + end
 		}
