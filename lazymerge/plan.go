@@ -248,6 +248,7 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 
 // bind fits every edit to its tensor.
 func (p *planner) bind() error {
+	p.join()
 	for _, o := range p.outputs {
 		if err := p.bindOutput(o); err != nil {
 			return err
@@ -264,14 +265,40 @@ func (p *planner) bindOutput(o *output) error {
 			}
 			continue
 		}
-		param := transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-		be, err := e.bind(param, p.opt.Rounding)
+		be, err := e.bind(p.param(o, e), p.opt.Rounding)
 		if err != nil {
 			return p.editError(o, e, err)
 		}
 		o.chain = append(o.chain, be)
 	}
 	return nil
+}
+
+// param describes the tensor of an edit.
+func (p *planner) param(o *output, e placedEdit) transform.Param {
+	return transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
+}
+
+// join tells the edits that depend on each other's tensors of them all.
+func (p *planner) join() {
+	var edits []*placedEdit
+	var params []transform.Param
+	for _, o := range p.outputs {
+		for i := range o.edits {
+			if e := &o.edits[i]; isJoint(e.Transform) {
+				edits = append(edits, e)
+				params = append(params, e.part.param(p.param(o, *e)))
+			}
+		}
+	}
+	for _, e := range edits {
+		e.Transform = e.Transform.(transform.Joint).Join(params)
+	}
+}
+
+func isJoint(t transform.Transform) bool {
+	_, ok := t.(transform.Joint)
+	return ok
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may

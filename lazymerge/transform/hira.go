@@ -1,9 +1,6 @@
 package transform
 
-import (
-	"lorafs/lazymerge/kernel"
-	"lorafs/safetensors"
-)
+import "lorafs/safetensors"
 
 // HiRA adds W∘(B·A), rounded after each of its three steps (peft
 // tuners/hira/layer.py:85 @0.21.2).
@@ -69,11 +66,4 @@ func (h HiRA) Bind(p Param, r Rounding) (Bound, error) {
 		}
 		return nil
 	})
-}
-
-// round rounds values to a dtype.
-func (s *scratch) round(values []float32, t kernel.DType) {
-	s.bytes = grow(s.bytes, len(values)*t.Size())
-	kernel.Store(s.bytes, values, t)
-	kernel.Load(values, s.bytes, t)
 }

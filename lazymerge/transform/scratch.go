@@ -15,6 +15,7 @@ type scratch struct {
 	wide   []float32 // adapter values, widened
 	sums   []float32 // W + d of a few rows
 	bytes  []byte
+	held   []float32 // factors that were packed beside the kernel's, never this scratch's own
 
 	// of computed matrices
 	delta, turn, left, right []float32
@@ -26,6 +27,7 @@ var pool = sync.Pool{New: func() any { return new(scratch) }}
 func getScratch() *scratch { return pool.Get().(*scratch) }
 
 func (s *scratch) release() {
+	s.held = nil
 	s.args = kernel.Args{}
 	pool.Put(s)
 }

@@ -12,7 +12,7 @@ var vera = method{
 	usual:  []string{"bias", "fan_in_fan_out", "init_weights", "layers_pattern", "layers_to_transform", "modules_to_save", "target_modules"},
 	fields: []fieldRule{
 		{name: "d_initial", use: ignored, reason: training},
-		{name: "projection_prng_key", use: ignored, reason: "save_projection decides"},
+		{name: "projection_prng_key", use: used},
 		{name: "r", use: used},
 		{name: "save_projection", use: used},
 		{name: "vera_dropout", use: ignored, reason: training},
@@ -29,7 +29,7 @@ var pvera = method{
 	fields: []fieldRule{
 		{name: "d_initial", use: ignored, reason: training},
 		{name: "generator_seed", use: ignored, reason: "of the noise, which a merge leaves out"},
-		{name: "projection_prng_key", use: ignored, reason: "save_projection decides"},
+		{name: "projection_prng_key", use: used},
 		{name: "pvera_dropout", use: ignored, reason: training},
 		{name: "r", use: used},
 		{name: "sample_at_inference", use: ignored, reason: "a merge takes the mean"},
@@ -44,13 +44,14 @@ type veraSettings struct {
 	name  string // of the type, as its tensors have it
 	rank  int64
 	parts int64 // rows of A for each of rank
+	drawn bool  // the projections were not saved
+	seed  int64 // of which they are drawn
 }
 
 func readVeRA(v *values, name string, parts int64) *veraSettings {
 	s := &veraSettings{name: name, rank: v.positive("r", 256), parts: parts}
-	if v.field("save_projection") != nil && !v.boolean("save_projection") {
-		v.refuse("save_projection", "the projections were not saved, and this version does not draw them again")
-	}
+	s.drawn = !v.saved("save_projection", true)
+	s.seed = v.seed("projection_prng_key", 0)
 	return s
 }
 
@@ -61,20 +62,32 @@ func (s *veraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkRank(l, own[1], 0, s.parts*s.rank, "r"); err != nil {
+		return nil, err
+	}
+	if s.drawn {
+		return s.drawnEdits(p, l, own)
+	}
 	shared, err := p.needShared(l, s.role("A"), s.role("B"))
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range []struct {
-		of    *safetensors.Tensor
-		dim   int
-		parts int64
-	}{{shared[1], 1, 1}, {shared[0], 0, s.parts}, {own[1], 0, s.parts}} {
-		if err := p.checkRank(l, x.of, x.dim, x.parts*s.rank, "r"); err != nil {
-			return nil, err
-		}
+	if err := p.checkRank(l, shared[0], 0, s.parts*s.rank, "r"); err != nil {
+		return nil, err
+	}
+	if err := p.checkRank(l, shared[1], 1, s.rank, "r"); err != nil {
+		return nil, err
 	}
 	return []transform.Edit{l.edit("weight", transform.VeRA{
 		Type: s.name, Rank: s.rank, A: shared[0], B: shared[1], LambdaB: own[0], LambdaD: own[1], Class: p.class,
+	})}, nil
+}
+
+func (s *veraSettings) drawnEdits(p *parser, l *layer, own []*safetensors.Tensor) ([]transform.Edit, error) {
+	if err := p.unsaved("save_projection", s.role("A"), s.role("B")); err != nil {
+		return nil, err
+	}
+	return []transform.Edit{l.edit("weight", transform.DrawnVeRA{
+		Type: s.name, Rank: s.rank, Rows: s.parts * s.rank, Seed: s.seed, LambdaB: own[0], LambdaD: own[1], Class: p.class,
 	})}, nil
 }
