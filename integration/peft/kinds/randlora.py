@@ -15,4 +15,9 @@ CASES = [
     randlora("layers-f32", "layers", ["linear", "plain"], dtype="f32", sparse=True, r=4),
     randlora("gpt2", "gpt2", r".*\.1\.attn\.c_(proj|attn)", dtype="f16", safe=True, very_sparse=True, r=16),
     randlora("different", "layers", ["linear", "out_proj"], r=6, file="bf16"),
+    randlora("drawn", "layers", ["linear", "plain", "out_proj"], save_projection=False, projection_prng_key=3),
+    randlora("drawn-f32", "layers", ["linear", "out_proj"], dtype="f32", save_projection=False, r=7, projection_prng_key=5),
+    randlora("drawn-gpt2", "gpt2", r".*\.1\.attn\.c_proj", dtype="f16", save_projection=False),
+    randlora("drawn-sparse", "layers", ["linear", "out_proj"], dtype="f32", sparse=True, save_projection=False),
+    randlora("drawn-very-sparse", "layers", ["linear", "plain"], safe=True, very_sparse=True, save_projection=False),
 ]

@@ -1,6 +1,9 @@
 package peft
 
-import "lorafs/lazymerge/transform"
+import (
+	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
+)
 
 // randlora reads peft_type RANDLORA: trained scales of random matrices that all
 // modules share.
@@ -8,13 +11,13 @@ var randlora = method{
 	prefix: "randlora_",
 	usual:  vera.usual,
 	fields: []fieldRule{
-		{name: "projection_prng_key", use: ignored, reason: "save_projection decides"},
+		{name: "projection_prng_key", use: used},
 		{name: "r", use: used},
 		{name: "randlora_alpha", use: used},
 		{name: "randlora_dropout", use: ignored, reason: training},
 		{name: "save_projection", use: used},
-		{name: "sparse", use: ignored, reason: "how the projections were drawn; save_projection decides"},
-		{name: "very_sparse", use: ignored, reason: "how the projections were drawn; save_projection decides"},
+		{name: "sparse", use: used},
+		{name: "very_sparse", use: used},
 	},
 	leaves: []leaf{{path: "randlora_lambda"}, {path: "randlora_gamma"}, {path: "randlora_A"}, {path: "randlora_B"}},
 	shared: []leaf{{path: "randlora_A"}, {path: "randlora_B"}},
@@ -23,9 +26,9 @@ var randlora = method{
 		if raw, ok := v.obj.get("randlora_alpha"); ok {
 			s.alpha = v.number("randlora_alpha", raw)
 		}
-		if v.field("save_projection") != nil && !v.boolean("save_projection") {
-			v.refuse("save_projection", "the projections were not saved, and drawing them again depends on the machine")
-		}
+		s.drawn = !v.saved("save_projection", true)
+		s.seed = v.seed("projection_prng_key", 0)
+		s.sparse, s.verySparse = v.boolean("sparse"), v.boolean("very_sparse")
 		return s
 	},
 }
@@ -33,12 +36,22 @@ var randlora = method{
 type randloraSettings struct {
 	rank  int64
 	alpha float64
+
+	drawn              bool // the projections were not saved
+	seed               int64
+	sparse, verySparse bool // how they are drawn
 }
 
 func (s *randloraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 	own, err := p.need(l, "randlora_lambda", "randlora_gamma")
 	if err != nil {
 		return nil, err
+	}
+	if err := p.checkRank(l, own[0], 0, s.rank, "r"); err != nil {
+		return nil, err
+	}
+	if s.drawn {
+		return s.drawnEdits(p, l, own)
 	}
 	shared, err := p.needShared(l, "randlora_A", "randlora_B")
 	if err != nil {
@@ -53,13 +66,20 @@ func (s *randloraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) 
 			p.used[again.Name] = true
 		}
 	}
-	if err := p.checkRank(l, own[0], 0, s.rank, "r"); err != nil {
-		return nil, err
-	}
 	if err := p.checkRank(l, shared[1], 2, s.rank, "r"); err != nil {
 		return nil, err
 	}
 	return []transform.Edit{l.edit("weight", transform.RandLoRA{
 		Lambda: own[0], Gamma: own[1], A: shared[0], B: shared[1], Scale: s.alpha / float64(s.rank), Class: p.class,
+	})}, nil
+}
+
+func (s *randloraSettings) drawnEdits(p *parser, l *layer, own []*safetensors.Tensor) ([]transform.Edit, error) {
+	if err := p.unsaved("save_projection", "randlora_A", "randlora_B"); err != nil {
+		return nil, err
+	}
+	return []transform.Edit{l.edit("weight", transform.DrawnRandLoRA{
+		Lambda: own[0], Gamma: own[1], Rank: s.rank, Seed: s.seed, Scale: s.alpha / float64(s.rank), Class: p.class,
+		Sparse: s.sparse, VerySparse: s.verySparse,
 	})}, nil
 }

@@ -26,14 +26,23 @@ func TestPVeRARank(t *testing.T) {
 
 // TestUnsavedProjections: they are drawn, and must not be in the file.
 func TestUnsavedProjections(t *testing.T) {
-	for _, kind := range []string{"VERA", "PVERA"} {
+	for _, kind := range []string{"VERA", "PVERA", "RANDLORA"} {
 		items := moduleOf[kind].items
 		fields := `"r": 2, "save_projection": false, "projection_prng_key": 5`
 		r, err := open(t, adapterOf(t, kind, fields, items[:2]...), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, ok := r.Edits[0].Transform.(transform.DrawnVeRA); !ok || d.Seed != 5 || d.Rank != 2 {
+		switch d := r.Edits[0].Transform.(type) {
+		case transform.DrawnVeRA:
+			if d.Seed != 5 || d.Rank != 2 {
+				t.Errorf("%s: %+v", kind, d)
+			}
+		case transform.DrawnRandLoRA:
+			if d.Seed != 5 || d.Rank != 2 {
+				t.Errorf("%s: %+v", kind, d)
+			}
+		default:
 			t.Errorf("%s: %+v", kind, r.Edits)
 		}
 		_, err = open(t, adapterOf(t, kind, fields, items...), Options{})

@@ -78,3 +78,14 @@ func TestNormal(t *testing.T) {
 func close32(got, want float32) bool {
 	return math.Abs(float64(got-want)) <= 1e-6*math.Max(0.1, math.Abs(float64(want)))
 }
+
+// TestUniformBrains holds draws of a bfloat16 tensor against what torch 2.15 gave.
+func TestUniformBrains(t *testing.T) {
+	got := make([]float32, 1000)
+	torchrand.New(0).UniformBrains(got, -0.1, 0.1)
+	for i, want := range map[int]float32{0: -0.0007476806640625, 1: 0.0537109375, 2: -0.08251953125, 3: -0.07373046875, 336: 0.07568359375, 337: -0.10009765625, 338: 0.08740234375, 385: -0.10009765625} {
+		if got[i] != want {
+			t.Errorf("element %d is %v, want %v", i, got[i], want)
+		}
+	}
+}
