@@ -248,7 +248,9 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 
 // bind fits every edit to its tensor.
 func (p *planner) bind() error {
-	p.join()
+	if err := p.join(); err != nil {
+		return err
+	}
 	for _, o := range p.outputs {
 		if err := p.bindOutput(o); err != nil {
 			return err
@@ -277,28 +279,6 @@ func (p *planner) bindOutput(o *output) error {
 // param describes the tensor of an edit.
 func (p *planner) param(o *output, e placedEdit) transform.Param {
 	return transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: p.opt.AllowNonFinite}
-}
-
-// join tells the edits that depend on each other's tensors of them all.
-func (p *planner) join() {
-	var edits []*placedEdit
-	var params []transform.Param
-	for _, o := range p.outputs {
-		for i := range o.edits {
-			if e := &o.edits[i]; isJoint(e.Transform) {
-				edits = append(edits, e)
-				params = append(params, e.part.param(p.param(o, *e)))
-			}
-		}
-	}
-	for _, e := range edits {
-		e.Transform = e.Transform.(transform.Joint).Join(params)
-	}
-}
-
-func isJoint(t transform.Transform) bool {
-	_, ok := t.(transform.Joint)
-	return ok
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may

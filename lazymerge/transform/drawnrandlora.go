@@ -48,10 +48,10 @@ func (t DrawnRandLoRA) Range(norm func(*safetensors.Tensor) float64) (added, tim
 }
 
 // Join implements Joint.
-func (t DrawnRandLoRA) Join(all []Param) Transform {
-	out, in := largest(all)
+func (t DrawnRandLoRA) Join(p Peers) (Transform, error) {
+	out, in := p.largest()
 	t.large, t.small = max(out, in), min(out, in)
-	return t
+	return t, nil
 }
 
 // bases is how many give the largest layer full rank.

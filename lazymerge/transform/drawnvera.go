@@ -19,7 +19,7 @@ type DrawnVeRA struct {
 	LambdaB, LambdaD *safetensors.Tensor // [out], [Rows]
 	Class            Class
 
-	out, in int64 // of the largest layer
+	out, in int64 // most of any layer
 }
 
 var _ Joint = DrawnVeRA{}
@@ -40,9 +40,9 @@ func (v DrawnVeRA) Range(norm func(*safetensors.Tensor) float64) (added, times f
 }
 
 // Join implements Joint.
-func (v DrawnVeRA) Join(all []Param) Transform {
-	v.out, v.in = largest(all)
-	return v
+func (v DrawnVeRA) Join(p Peers) (Transform, error) {
+	v.out, v.in = p.largest()
+	return v, nil
 }
 
 // kaiming is the bound of torch's kaiming_uniform_ by inputs.

@@ -34,7 +34,10 @@ func TestDrawnVeRA(t *testing.T) {
 			p := param(w)
 			p.Conv1D = conv1d
 			other := param(random(t, r, "other", d, most, most))
-			drawn := transform.DrawnVeRA{Rank: rank, Rows: rows, Seed: seed, LambdaB: lambdaB, LambdaD: lambdaD}.Join([]transform.Param{p, other})
+			drawn, err := transform.DrawnVeRA{Rank: rank, Rows: rows, Seed: seed, LambdaB: lambdaB, LambdaD: lambdaD}.Join(transform.Peers{Params: []transform.Param{p, other}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			got, want := mergedBytes(t, drawn, p, w), mergedBytes(t, saved, p, w)
 			if !slices.Equal(got, want) {
 				t.Errorf("%v, Conv1D %v: %x, want %x", d, conv1d, got, want)
@@ -51,8 +54,12 @@ func TestDrawnVeRA(t *testing.T) {
 func TestDrawingIsCancelled(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 8))
 	w := random(t, r, "w", safetensors.F32, 4, 7)
-	b, err := transform.DrawnVeRA{Rank: 2, Rows: 2, LambdaB: random(t, r, "b", safetensors.F32, 4), LambdaD: random(t, r, "d", safetensors.F32, 2)}.
-		Join([]transform.Param{param(w)}).Bind(param(w), transform.PEFT)
+	joined, err := transform.DrawnVeRA{Rank: 2, Rows: 2, LambdaB: random(t, r, "b", safetensors.F32, 4), LambdaD: random(t, r, "d", safetensors.F32, 2)}.
+		Join(transform.Peers{Params: []transform.Param{param(w)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := joined.Bind(param(w), transform.PEFT)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,4 +16,7 @@ CASES = [
     tinylora("one", "layers", ["linear", "emb"], weight_tying=1.0, dtype="f32", u=2, file="bf16"),
     tinylora("rank", "layers", ["linear", "plain", "emb"], r=18, u=2, weight_tying=0.3),
     tinylora("gpt2-square", "gpt2", r".*\.attn\.c_proj", u=1),
+    tinylora("drawn", "llama", r".*\.0\.(self_attn\.[kv]_proj|mlp\.down_proj)", save_projection=False, projection_seed=3, u=6),
+    tinylora("drawn-tied", "llama", ["v_proj", "k_proj"], save_projection=False, weight_tying=0.4, r=3, dtype="f32"),
+    tinylora("drawn-gpt2", "gpt2", ["attn.c_proj", "wpe"], save_projection=False, u=1, safe=True),
 ]

@@ -1,10 +1,11 @@
 package peft
 
 import (
-	"math"
+	"fmt"
 	"strconv"
 
 	"lorafs/lazymerge/transform"
+	"lorafs/safetensors"
 )
 
 // tinylora reads peft_type TINYLORA: between two factors of the base's decomposition,
@@ -24,21 +25,11 @@ var tinylora = method{
 	leaves: []leaf{{path: "tinylora_A"}, {path: "tinylora_B"}, {path: "tinylora_P"}},
 	shared: []leaf{{path: "tinylora_v.#"}},
 	read: func(v *values) maker {
-		s := &tinySettings{rank: v.positive("r", 2), u: v.positive("u", 64), seed: 42}
-		if raw := v.field("projection_seed"); raw != nil {
-			n, ok := decodeInt(raw)
-			if !ok {
-				v.fail("projection_seed", raw, "not an integer")
-			}
-			s.seed = n
-		}
+		s := &tinySettings{rank: v.positive("r", 2), u: v.positive("u", 64), seed: v.seed("projection_seed", 42), saved: v.saved("save_projection", true)}
 		if raw := v.field("weight_tying"); raw != nil {
 			if s.tying = v.number("weight_tying", raw); !(s.tying >= 0 && s.tying <= 1) {
 				v.fail("weight_tying", raw, "not between 0 and 1")
 			}
-		}
-		if v.field("save_projection") != nil && !v.boolean("save_projection") {
-			v.refuse("save_projection", "the projections were not saved, and drawing them again needs the order of the model's modules, which its files do not tell")
 		}
 		return s
 	},
@@ -47,21 +38,30 @@ var tinylora = method{
 type tinySettings struct {
 	rank, u, seed int64
 	tying         float64
+	saved         bool // the projections were
 	draws         *transform.TinyDraws
 }
 
 func (s *tinySettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
-	w, err := p.need(l, "tinylora_A", "tinylora_B", "tinylora_P")
+	w, err := p.need(l, "tinylora_A", "tinylora_B")
 	if err != nil {
 		return nil, err
 	}
-	a, b, proj := w[0], w[1], w[2]
+	a, b := w[0], w[1]
 	// The decomposition of a small matrix has no more than its own rank.
 	if len(a.Shape) != 2 || len(b.Shape) != 2 || a.Shape[0] != min(s.rank, a.Shape[1], b.Shape[0]) {
 		if err := p.checkRank(l, a, 0, s.rank, "r"); err != nil {
 			return nil, err
 		}
 	}
+	if !s.saved {
+		return s.drawnEdits(p, l, a, b)
+	}
+	w, err = p.need(l, "tinylora_P")
+	if err != nil {
+		return nil, err
+	}
+	proj := w[0]
 	if err := p.checkRank(l, proj, 0, s.u, "u"); err != nil {
 		return nil, err
 	}
@@ -81,12 +81,11 @@ func (s *tinySettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 }
 
 // group is the number of the vector that the module shares, by its place among the
-// adapted modules of the model (peft tuners/tinylora/model.py:147 @0.21.2). The file
+// adapted modules of the model. The file
 // does not say the place, but the module's projections were drawn by it.
 func (s *tinySettings) group(p *parser, l *layer) (int, error) {
 	layers := len(p.layers)
-	groups := max(1, int(math.RoundToEven(float64(layers)*(1-s.tying))))
-	if groups == 1 {
+	if last := transform.TinyGroup(layers-1, layers, s.tying); last == 0 {
 		return 0, nil
 	}
 	if s.draws == nil {
@@ -101,5 +100,26 @@ func (s *tinySettings) group(p *parser, l *layer) (int, error) {
 		return 0, &UnsupportedError{Path: p.file.Path(), Type: p.name, Field: proj.Name,
 			Reason: "it was not drawn from projection_seed, so that nothing tells which vector the module shares"}
 	}
-	return min(place/max(1, layers/groups), groups-1), nil
+	return transform.TinyGroup(place, layers, s.tying), nil
+}
+
+func (s *tinySettings) drawnEdits(p *parser, l *layer, a, b *safetensors.Tensor) ([]transform.Edit, error) {
+	if t := l.tensors["tinylora_P"]; t != nil {
+		return nil, &FieldError{Path: p.config.Path, Field: "save_projection", Value: "false", Reason: fmt.Sprintf("but the weights hold %q", t.Name)}
+	}
+	last := transform.TinyGroup(len(p.layers)-1, len(p.layers), s.tying)
+	var shared []*safetensors.Tensor
+	for group := range last + 1 {
+		v, err := p.needShared(l, role("tinylora_v."+strconv.Itoa(group)))
+		if err != nil {
+			return nil, err
+		}
+		if err := p.checkRank(l, v[0], 0, s.u, "u"); err != nil {
+			return nil, err
+		}
+		shared = append(shared, v[0])
+	}
+	return []transform.Edit{l.edit("weight", transform.DrawnTinyLoRA{
+		A: a, B: b, Shared: shared, Tying: s.tying, Seed: s.seed, Class: p.class,
+	})}, nil
 }

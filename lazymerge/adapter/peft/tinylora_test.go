@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorafs/lazymerge/transform"
 	"lorafs/lazymerge/transform/torchrand"
 )
 
@@ -53,5 +54,25 @@ func TestTinyLoRAGroups(t *testing.T) {
 		if e := (*UnsupportedError)(nil); as(err, &e) != (tying != "1") {
 			t.Errorf("weight_tying %s, another seed: %v", tying, err)
 		}
+	}
+}
+func TestTinyLoRAWithoutProjections(t *testing.T) {
+	m := moduleOf["TINYLORA"]
+	fields := m.fields + `, "save_projection": false, "projection_seed": 9`
+	items := append(m.items[:2:2], m.items[3])
+	r, err := open(t, adapterOf(t, "TINYLORA", fields, items...), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, ok := r.Edits[0].Transform.(transform.DrawnTinyLoRA); !ok || d.Seed != 9 || len(d.Shared) != 1 {
+		t.Errorf("%+v", r.Edits)
+	}
+	_, err = open(t, adapterOf(t, "TINYLORA", fields, m.items...), Options{})
+	if e := (*FieldError)(nil); !as(err, &e) || e.Field != "save_projection" {
+		t.Errorf("with projections: %v", err)
+	}
+	_, err = open(t, adapterOf(t, "TINYLORA", fields, m.items[:2]...), Options{})
+	if e := (*MissingTensorError)(nil); !as(err, &e) {
+		t.Errorf("without the vector: %v", err)
 	}
 }
