@@ -151,3 +151,39 @@ func (t orderTrees) key(m *mapping, module string) (key []step, ok bool) {
 	}
 	return key, true
 }
+
+// Modules lists the modules of the base's class whose weights have two dimensions or
+// more and are on disk or tied to one that is, in the order of named_modules. It is
+// empty when the class is not known.
+func (x *Index) Modules() []string {
+	m := x.own()
+	m.build()
+	t := orderTrees{}
+	seen := make(map[string]bool)
+	var names []string
+	add := func(name string) {
+		if _, ok := t.key(m, name); ok && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	for runtime := range m.index {
+		if name, ok := strings.CutSuffix(runtime, ".weight"); ok {
+			add(name)
+		}
+	}
+	for i, name := range t.of(m.class).names { // a tied head has no tensor
+		if below := t.of(m.class).below[i]; !below.model && len(below.names) == 0 {
+			add(name)
+		}
+	}
+	places, err := m.places(names)
+	if err != nil {
+		return nil
+	}
+	sorted := make([]string, len(names))
+	for i, p := range places {
+		sorted[p] = names[i]
+	}
+	return sorted
+}
