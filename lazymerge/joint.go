@@ -1,6 +1,7 @@
 package lazymerge
 
 import (
+	"errors"
 	"slices"
 
 	"lorafs/lazymerge/transform"
@@ -11,6 +12,36 @@ type jointEdit struct {
 	*placedEdit
 	on    *output
 	param transform.Param
+}
+
+// placeEverywhere makes the edit of each module that the recipe means by no name.
+// Errors: *EditError when there is none.
+func (p *planner) placeEverywhere() error {
+	all := p.recipe.Everywhere
+	if all == nil {
+		return nil
+	}
+	order := len(p.recipe.Edits)
+	for _, module := range p.names.Modules() {
+		meant, err := all.Means(module)
+		if err != nil {
+			return err
+		}
+		if !meant {
+			continue
+		}
+		e := all.Edit
+		e.Module = module
+		if err := p.placeOne(placedEdit{Edit: e, order: order}); err != nil {
+			return err
+		}
+		order++
+	}
+	if order == len(p.recipe.Edits) {
+		return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Keys: all.Edit.Keys,
+			Err: errors.New("target_modules means no module of the base, or the model's class is not known")}
+	}
+	return nil
 }
 
 // join tells such edits of each other's parameters, in the order of the model's modules

@@ -128,7 +128,7 @@ func (p *planner) place() error {
 			return err
 		}
 	}
-	return nil
+	return p.placeEverywhere()
 }
 
 func (p *planner) placeOne(e placedEdit) error {

@@ -61,6 +61,13 @@ func (p *parser) addLayers() error {
 		}
 	}
 	p.recipe.Edits = append(p.recipe.Edits, biases...)
+	if s, ok := p.config.own.(spreader); ok {
+		all, err := s.everywhere(p)
+		if err != nil {
+			return err
+		}
+		p.recipe.Everywhere = all
+	}
 	p.warnSilent(silent)
 	return p.checkUsed()
 }

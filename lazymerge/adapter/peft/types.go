@@ -33,6 +33,12 @@ type maker interface {
 	edits(p *parser, l *layer) ([]transform.Edit, error)
 }
 
+// spreader is a maker of which an adapter may have nothing in its file but what all
+// modules share.
+type spreader interface {
+	everywhere(p *parser) (*transform.Everywhere, error)
+}
+
 // Reads is what has to be read and computed for a row of a merged tensor.
 type Reads string
 
