@@ -1,7 +1,6 @@
 package lazymerge
 
 import (
-	"errors"
 	"slices"
 
 	"lorafs/lazymerge/transform"
@@ -39,7 +38,7 @@ func (p *planner) placeEverywhere() error {
 	}
 	if order == len(p.recipe.Edits) {
 		return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Keys: all.Edit.Keys,
-			Err: errors.New("target_modules means no module of the base, or the model's class is not known")}
+			Err: &transform.JointError{Transform: p.recipe.Type, Reason: "target_modules means no module of the base, or the model's class is not known"}}
 	}
 	return nil
 }

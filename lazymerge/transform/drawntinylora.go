@@ -54,18 +54,18 @@ func TinyGroup(place, layers int, tying float64) int {
 // Join implements Joint.
 func (t DrawnTinyLoRA) Join(p Peers) (Transform, error) {
 	if p.Order != nil {
-		return nil, fmt.Errorf("projections that were not saved are drawn by the order of the modules: %w", p.Order)
+		return nil, &JointError{Transform: "tinylora", Reason: "it was drawn by the order of the model's modules", Err: p.Order}
 	}
 	group := TinyGroup(p.Self, len(p.Params), t.Tying)
 	if group >= len(t.Shared) {
-		return nil, fmt.Errorf("the adapter has %d shared vectors, layer %d of %d needs number %d", len(t.Shared), p.Self+1, len(p.Params), group)
+		return nil, &JointError{Transform: "tinylora", Reason: fmt.Sprintf("layer %d of %d needs vector %d of %d", p.Self+1, len(p.Params), group, len(t.Shared))}
 	}
 	return placedTiny{DrawnTinyLoRA: t, v: t.Shared[group], place: p.Self}, nil
 }
 
 // Bind implements Transform: the place is not known before Join.
 func (t DrawnTinyLoRA) Bind(p Param, _ Rounding) (Bound, error) {
-	return nil, fmt.Errorf("%q: the place of the layer is not known", p.Name)
+	return nil, &JointError{Transform: "tinylora", Reason: fmt.Sprintf("the place of %q is not known", p.Name)}
 }
 
 // placedTiny is a DrawnTinyLoRA of which the place is known.

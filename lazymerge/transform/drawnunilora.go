@@ -48,12 +48,12 @@ func (u DrawnUniLoRA) Range(norm func(*safetensors.Tensor) float64) (added, time
 // Join implements Joint.
 func (u DrawnUniLoRA) Join(p Peers) (Transform, error) {
 	if p.Order != nil {
-		return nil, p.Order
+		return nil, &JointError{Transform: "unilora", Reason: "it was dealt in the order of the model's modules", Err: p.Order}
 	}
 	for i, x := range p.Params {
 		in, out := x.inOut()
 		if u.Rank > mostDealt || u.total > mostDealt-u.Rank*(in+out) {
-			return nil, fmt.Errorf("rank %d takes more than %d indices, which is more than are drawn", u.Rank, mostDealt)
+			return nil, &JointError{Transform: "unilora", Reason: fmt.Sprintf("rank %d takes more than %d indices", u.Rank, mostDealt)}
 		}
 		n := u.Rank * (in + out)
 		if i < p.Self {

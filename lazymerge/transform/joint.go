@@ -5,7 +5,7 @@ package transform
 // the other.
 type Joint interface {
 	Transform
-	// Join is the transform to bind.
+	// Join is the transform to bind. Errors: *JointError.
 	Join(Peers) (Transform, error)
 }
 

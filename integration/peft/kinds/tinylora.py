@@ -19,4 +19,8 @@ CASES = [
     tinylora("drawn", "llama", r".*\.0\.(self_attn\.[kv]_proj|mlp\.down_proj)", save_projection=False, projection_seed=3, u=6),
     tinylora("drawn-tied", "llama", ["v_proj", "k_proj"], save_projection=False, weight_tying=0.4, r=3, dtype="f32"),
     tinylora("drawn-gpt2", "gpt2", ["attn.c_proj", "wpe"], save_projection=False, u=1, safe=True),
-]
+    Case(
+        "tinylora-drawn-unordered", "layers", dict(r=1, u=2, target_modules=["linear", "plain"], save_projection=False), kind="TINYLORA",
+        expect="refuse", refusal=("draw-impossible", "linear"),
+    ),
+]  # fmt: skip
