@@ -31,6 +31,16 @@ func (p part) rows(total int64) (first, count int64) {
 	return first, min(size, total-first)
 }
 
+// param is the parameter that the part is.
+func (p part) param(whole transform.Param) transform.Param {
+	if !p.some() || len(whole.Shape) == 0 {
+		return whole
+	}
+	_, count := p.rows(whole.Shape[0])
+	whole.Shape = append([]int64{count}, whole.Shape[1:]...)
+	return whole
+}
+
 // bind fits a transform to the part's rows.
 func (p part) bind(t transform.Transform, whole transform.Param, r transform.Rounding) (transform.Bound, error) {
 	if len(whole.Shape) == 0 {

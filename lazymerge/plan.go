@@ -145,7 +145,10 @@ func (p *planner) place() error {
 			return err
 		}
 	}
-	return p.placeSquares()
+	if err := p.placeSquares(); err != nil {
+		return err
+	}
+	return p.placeEverywhere()
 }
 
 func (p *planner) placeOne(e placedEdit) error {
@@ -276,6 +279,9 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 
 // bind fits every edit to its tensor.
 func (p *planner) bind() error {
+	if err := p.join(); err != nil {
+		return err
+	}
 	for _, o := range p.outputs {
 		if err := p.bindOutput(o); err != nil {
 			return err

@@ -153,6 +153,8 @@ var cases = []struct {
 	{"input-changed", given(&lazymerge.InputChangedError{Path: "p", Err: &safetensors.ChangedError{Path: "p"}})},
 	{"input-changed", given(&safetensors.ChangedError{Path: "p"})},
 	{"interrupted", given(fmt.Errorf("open: %w", context.Canceled))},
+	{"draw-impossible", given(&transform.JointError{Transform: "tinylora", Reason: "r", Err: &resolve.OrderError{Module: "m"}})},
+	{"draw-impossible", given(&resolve.OrderError{Module: "m"})},
 	{"layer-unsupported", given(&transform.LayerError{Tensor: "t", Transform: "dora"})},
 	{"layers-replicated-wrongly", given(&lazymerge.ReplicationError{Adapter: "a", Reason: "r"})},
 	{"limit", openBase(map[string]string{"model.safetensors": "", strings.Repeat("d/", 20) + "x": ""}, "")},

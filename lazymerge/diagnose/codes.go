@@ -132,6 +132,12 @@ var codes = []code{
 		fix:   "Free some space, or name a directory on another disk.",
 	},
 	{
+		name:  "draw-impossible",
+		title: "What the adapter did not save cannot be drawn again",
+		cause: "The adapter was saved without its random projections or indices. Those are drawn from a seed in the size or the order of the model's modules, and this base does not tell them: its class is not one of transformers', or has no such modules.",
+		fix:   "Check that config.json of the base names its class. Otherwise load the adapter in PEFT once and save it with save_projection=True (UniLoRA: save_indices=True).",
+	},
+	{
 		name:  "dtype-unsupported",
 		title: "An element type cannot be merged",
 		cause: "Merging works on BF16, F16, F32 and F64 weights. Integer and 8-bit types are mostly quantised weights, whose values mean something only together with their scales.",

@@ -121,6 +121,8 @@ func explainTransform(err error) []Finding {
 		return one(finding("dtype-unsupported", "", e.Tensor, e.Error(), nil))
 	case *transform.LayerError:
 		return one(finding("layer-unsupported", "", e.Tensor, e.Error(), nil))
+	case *transform.JointError:
+		return one(finding("draw-impossible", "", "", e.Error(), nil))
 	case *transform.IndexError:
 		return one(finding("row-out-of-range", "", e.Tensor, e.Error(), nil))
 	case *transform.ExpertsError:
@@ -137,6 +139,8 @@ func explainResolve(err error) []Finding {
 		return one(finding("tensor-unmatched", "", e.Module+"."+e.Param, e.Error(), nil))
 	case *resolve.AmbiguousError:
 		return one(finding("tensor-ambiguous", "", e.Module+"."+e.Param, e.Error(), nil))
+	case *resolve.OrderError:
+		return one(finding("draw-impossible", "", e.Module, e.Error(), nil))
 	case *resolve.ConvertedError:
 		return one(finding("base-converted-tensor", "", e.Module+"."+e.Param, e.Error(), nil))
 	}

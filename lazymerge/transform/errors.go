@@ -57,6 +57,23 @@ func (e *LayerError) Error() string {
 	return fmt.Sprintf("%s is not defined for %v, the layer of %q", e.Transform, e.Layer, e.Tensor)
 }
 
+// JointError says that what an adapter has drawn from a seed cannot be drawn again.
+type JointError struct {
+	Transform string
+	Reason    string
+	Err       error // nil, or why the order of the modules is not known
+}
+
+func (e *JointError) Error() string {
+	s := e.Transform + ": what was not saved cannot be drawn again: " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *JointError) Unwrap() error { return e.Err }
+
 // IndexError says that the index of a row, or of a column, lies outside the base
 // parameter.
 type IndexError struct {

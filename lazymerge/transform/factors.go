@@ -28,12 +28,14 @@ func (f *factors) packSize() int64 {
 // little memory and honours ctx.
 const packChunk = 1 << 16
 
-func (f *factors) pack(ctx context.Context, dst []byte) error {
+// pack packs the right factor; held is what a factor that is heldFactor reads.
+func (f *factors) pack(ctx context.Context, dst []byte, held []float32) error {
 	if f.rank == 0 {
 		return nil
 	}
 	s := getScratch()
 	defer s.release()
+	s.held = held
 	p := kernel.NewPacker(dst, int(f.rank), int(f.cols))
 	var err error
 	if f.transposed {

@@ -197,16 +197,6 @@ func affine(s *scratch, dst, w []float32, a, b Matrix, area Block, dtype kernel.
 	return nil
 }
 
-// round rounds values to a dtype.
-func (s *scratch) round(x []float32, dtype kernel.DType) {
-	if dtype == kernel.F32 {
-		return
-	}
-	s.bytes = grow(s.bytes, len(x)*dtype.Size())
-	kernel.Store(s.bytes, x, dtype)
-	kernel.Load(x, s.bytes, dtype)
-}
-
 // GLoRABias is b' = b + (b∘D + E + W·C), rounded as GLoRA is, where W is the weight of
 // the module before it is merged.
 type GLoRABias struct{ C, D, E Path }

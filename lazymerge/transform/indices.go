@@ -54,3 +54,24 @@ func wholeFloats(dst []int64, t *safetensors.Tensor, from int64) error {
 	}
 	return nil
 }
+
+// checkIndices holds every element of t against a number of rows. Errors: *DTypeError,
+// *IndexError.
+func checkIndices(t, of *safetensors.Tensor) error {
+	const step = 1 << 13
+	rows, _ := flatten(of.Shape)
+	buf := make([]int64, step)
+	n := product(t.Shape)
+	for at := int64(0); at < n; at += step {
+		part := buf[:min(step, n-at)]
+		if err := readIndices(part, t, at); err != nil {
+			return err
+		}
+		for _, x := range part {
+			if x < 0 || x >= rows {
+				return &IndexError{Tensor: of.Name, Index: x, Rows: rows}
+			}
+		}
+	}
+	return nil
+}

@@ -161,11 +161,19 @@ type Edit struct {
 	Flat bool
 }
 
+// Everywhere is an edit of every module of the model that the config means, where the
+// adapter's file names none.
+type Everywhere struct {
+	Edit  Edit // its Module is to be set
+	Means func(module string) (bool, error)
+}
+
 // Recipe is what an adapter does to a base: all that a parser produces.
 type Recipe struct {
 	Type        string // "LORA"…, PEFT's peft_type
 	File        string // the weights file, for messages
 	Edits       []Edit // in order of application
+	Everywhere  *Everywhere
 	TaskType    string // "CAUSAL_LM", "SEQ_CLS"…, "" when not said
 	BaseHint    string // base_model_name_or_path: a hint, never a check
 	Replication [][2]int

@@ -35,6 +35,7 @@ func adaloraFields() []fieldRule {
 		{name: "tfinal", use: ignored, reason: training},
 		{name: "tinit", use: ignored, reason: training},
 		{name: "total_step", use: ignored, reason: training},
+		{name: "use_bdlora", use: refused, set: present, never: true, reason: "PEFT's AdaLoRA has no block-diagonal factors"},
 		{name: "use_dora", use: refused, never: true, reason: "PEFT's AdaLoRA has no DoRA"},
 		{name: "use_rslora", use: ignored, reason: "AdaLoRA does not read it"},
 	}

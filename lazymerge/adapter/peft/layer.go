@@ -2,6 +2,7 @@ package peft
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -62,6 +63,13 @@ func (p *parser) addLayers() error {
 		}
 	}
 	p.recipe.Edits = append(p.recipe.Edits, biases...)
+	if s, ok := p.config.own.(spreader); ok {
+		all, err := s.everywhere(p)
+		if err != nil {
+			return err
+		}
+		p.recipe.Everywhere = all
+	}
 	p.warnSilent(silent)
 	return p.checkUsed()
 }
@@ -117,6 +125,17 @@ func (p *parser) needShared(l *layer, roles ...role) ([]*safetensors.Tensor, err
 		found = append(found, t)
 	}
 	return found, nil
+}
+
+// unsaved refuses tensors of all modules that the config says were not saved: PEFT
+// draws them and passes over the file's. Errors: *FieldError.
+func (p *parser) unsaved(field string, roles ...role) error {
+	for _, r := range roles {
+		if t := p.shared[r]; t != nil {
+			return &FieldError{Path: p.config.Path, Field: field, Value: "false", Reason: fmt.Sprintf("but the weights hold %q", t.Name)}
+		}
+	}
+	return nil
 }
 
 // checkRank holds a dimension of a tensor against the rank of the config and the field

@@ -61,7 +61,7 @@ var loraFields = []fieldRule{
 	{name: "rank_pattern", use: used},
 	{name: "runtime_config", use: ignored, reason: "PEFT does not read it from a file"},
 	{name: "target_parameters", use: used},
-	{name: "use_bdlora", use: refused, set: present, reason: "block-diagonal factors are not merged by this version"},
+	{name: "use_bdlora", use: used},
 	{name: "use_dora", use: used},
 	{name: "use_qalora", use: refused, never: true, reason: "it pools the inputs of a quantised base, which PEFT does not merge either"},
 	{name: "use_rslora", use: used},
@@ -76,6 +76,7 @@ type loraSettings struct {
 	DoRA     bool
 	LoRABias bool
 	MiCA     bool
+	BdLoRA   *bdSettings // nil without
 
 	Parameters []string              // target_parameters
 	Order      transform.ExpertOrder // lora_B_layout
@@ -94,6 +95,7 @@ func readLoRA(v *values) *loraSettings {
 	}
 	s.readInit(v)
 	s.readParameters(v)
+	s.BdLoRA = readBdLoRA(v, s)
 	return s
 }
 
@@ -161,6 +163,13 @@ func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 		return nil, err
 	}
 	e := l.edit("weight", low)
+	if s.BdLoRA != nil {
+		f, err := s.BdLoRA.apply(p, l, low)
+		if err != nil {
+			return nil, err
+		}
+		return []transform.Edit{l.edit("weight", f)}, s.checkExtras(p, l)
+	}
 	if m := l.tensors[roleMagnitude]; m != nil {
 		e = l.edit("weight", transform.DoRA{LowRank: low, Magnitude: m})
 	}

@@ -33,6 +33,12 @@ type maker interface {
 	edits(p *parser, l *layer) ([]transform.Edit, error)
 }
 
+// spreader is a maker of which an adapter may have nothing in its file but what all
+// modules share.
+type spreader interface {
+	everywhere(p *parser) (*transform.Everywhere, error)
+}
+
 // Reads is what has to be read and computed for a row of a merged tensor.
 type Reads string
 
@@ -63,12 +69,12 @@ var types = []typeRule{
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
 	{name: "DEFT", reason: later},
-	{name: "DELORA", reason: later},
+	{name: "DELORA", method: &delora, class: transform.Double, reads: Row},
 	{name: "FOURIERFT", reason: later},
 	{name: "FROD", reason: later},
 	{name: "GLORA", method: &glora, class: transform.Steps, reads: Row},
-	{name: "GRALORA", reason: later},
-	{name: "HIRA", reason: later},
+	{name: "GRALORA", method: &gralora, class: transform.Single, reads: Row},
+	{name: "HIRA", method: &hira, class: transform.Steps, reads: Row},
 	{name: "HRA", method: &hra, class: transform.Single, reads: Row},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
@@ -85,17 +91,17 @@ var types = []typeRule{
 	{name: "PREFIX_TUNING", reason: "it adds keys and values to the attention cache and changes no weights", never: true},
 	{name: "PROMPT_TUNING", reason: prompt, never: true},
 	{name: "PSOFT", reason: "it is defined by a decomposition of the base whose signs differ between machines", never: true},
-	{name: "PVERA", reason: later},
+	{name: "PVERA", method: &pvera, class: transform.Single, reads: Row},
 	{name: "P_TUNING", reason: prompt, never: true},
-	{name: "RANDLORA", reason: later},
+	{name: "RANDLORA", method: &randlora, class: transform.DoubleSingle, reads: Row},
 	{name: "ROAD", method: &road, class: transform.Steps, reads: Group},
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
 	{name: "SHIRA", method: &shira, class: transform.Single, reads: Row},
 	{name: "SUPERTUNING", method: &supertuning, class: transform.Double, reads: Row},
-	{name: "TINYLORA", reason: later},
+	{name: "TINYLORA", method: &tinylora, class: transform.Single, reads: Row},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
-	{name: "UNILORA", reason: later},
-	{name: "VBLORA", reason: later},
+	{name: "UNILORA", method: &unilora, class: transform.Single, reads: Row},
+	{name: "VBLORA", method: &vblora, class: transform.Single, reads: Row},
 	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
 	{name: "WAVEFT", reason: later},
 	{name: "XLORA", reason: routed, never: true},
