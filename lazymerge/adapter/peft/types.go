@@ -64,7 +64,7 @@ var types = []typeRule{
 	{name: "CPT", reason: prompt, never: true},
 	{name: "DEFT", reason: later},
 	{name: "DELORA", reason: later},
-	{name: "FOURIERFT", reason: later},
+	{name: "FOURIERFT", method: &fourierFT, class: transform.Single, reads: Whole},
 	{name: "FROD", reason: later},
 	{name: "GLORA", reason: later},
 	{name: "GRALORA", reason: later},

@@ -66,6 +66,14 @@ func (v *values) rank(name string, raw json.RawMessage) int64 {
 	return n
 }
 
+func (v *values) integer(name string, raw json.RawMessage) int64 {
+	n, ok := decodeInt(raw)
+	if !ok {
+		v.fail(name, raw, "not an integer")
+	}
+	return n
+}
+
 func (v *values) number(name string, raw json.RawMessage) float64 {
 	f, ok := decodeFloat(raw)
 	if !ok {
