@@ -97,7 +97,7 @@ var types = []typeRule{
 	{name: "UNILORA", reason: later},
 	{name: "VBLORA", reason: later},
 	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
-	{name: "WAVEFT", reason: later},
+	{name: "WAVEFT", method: &waveFT, class: transform.Single, reads: Group},
 	{name: "XLORA", reason: routed, never: true},
 }
 
