@@ -81,8 +81,8 @@ func (f *factors) packColumns(ctx context.Context, s *scratch, p *kernel.Packer)
 
 // gather sets the coefficients of the rows [lo,hi).
 func (f *factors) gather(s *scratch, lo, hi int64) error {
-	s.coeffs.Reset(int(hi-lo), int(f.rank))
 	if f.transposed {
+		s.coeffs.Reset(int(hi-lo), int(f.rank))
 		for k := range f.rank {
 			col, err := f.left.read(s, k*f.rows+lo, k*f.rows+hi)
 			if err != nil {
@@ -96,10 +96,17 @@ func (f *factors) gather(s *scratch, lo, hi int64) error {
 	if err != nil {
 		return err
 	}
-	for i := range int(hi - lo) {
-		s.coeffs.Row(i, rows[i*int(f.rank):(i+1)*int(f.rank)])
-	}
+	s.setCoeffs(rows, int(f.rank))
 	return nil
+}
+
+// setCoeffs sets the coefficients to rows of rank values.
+func (s *scratch) setCoeffs(rows []float32, rank int) {
+	n := len(rows) / rank
+	s.coeffs.Reset(n, rank)
+	for i := range n {
+		s.coeffs.Row(i, rows[i*rank:(i+1)*rank])
+	}
 }
 
 // block is the number of rows to do at a time.

@@ -62,7 +62,7 @@ var types = []typeRule{
 	{name: "C3A", reason: later},
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
-	{name: "DEFT", reason: later},
+	{name: "DEFT", method: &deft, class: transform.Double, reads: Pass},
 	{name: "DELORA", reason: later},
 	{name: "FOURIERFT", method: &fourierFT, class: transform.Single, reads: Whole},
 	{name: "FROD", reason: later},
