@@ -80,7 +80,7 @@ var types = []typeRule{
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
 	{name: "OFT", reason: later},
 	{name: "OSF", reason: later},
-	{name: "PEANUT", reason: later},
+	{name: "PEANUT", method: &peanut, class: transform.Double, reads: Pass},
 	{name: "POLY", reason: routed, never: true},
 	{name: "PREFIX_TUNING", reason: "it adds keys and values to the attention cache and changes no weights", never: true},
 	{name: "PROMPT_TUNING", reason: prompt, never: true},
