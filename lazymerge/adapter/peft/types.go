@@ -79,7 +79,7 @@ var types = []typeRule{
 	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
 	{name: "OFT", reason: later},
-	{name: "OSF", reason: later},
+	{name: "OSF", method: &osf, class: transform.Single, reads: Whole},
 	{name: "PEANUT", method: &peanut, class: transform.Double, reads: Pass},
 	{name: "POLY", reason: routed, never: true},
 	{name: "PREFIX_TUNING", reason: "it adds keys and values to the attention cache and changes no weights", never: true},
