@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gonum.org/v1/gonum/blas/blas64"
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/lapack/lapack64"
 
 	"lorafs/safetensors"
@@ -81,7 +82,9 @@ func (d DEFT) make(ctx context.Context, w weights) (b, a []float32, err error) {
 	}
 	t := blas64.General{Rows: int(d.P.Shape[0]), Cols: int(d.rank()), Stride: int(d.rank()), Data: widen(nil, b)}
 	if d.Orthogonal {
-		orthonormal(t)
+		if err := orthonormal(t); err != nil {
+			return nil, nil, err
+		}
 		b = narrow(t.Data)
 	} else {
 		for i, x := range t.Data {
@@ -107,7 +110,10 @@ func (d DEFT) make(ctx context.Context, w weights) (b, a []float32, err error) {
 
 // orthonormal puts Q of a = Q·R in the place of a, which has at least as many rows as
 // columns, with LAPACK's signs.
-func orthonormal(a blas64.General) {
+func orthonormal(a blas64.General) error {
+	if sum := floats.Sum(a.Data); sum-sum != 0 {
+		return errNotFinite
+	}
 	tau := make([]float64, a.Cols)
 	size := make([]float64, 1)
 	lapack64.Geqrf(a, tau, size, -1)
@@ -116,6 +122,7 @@ func orthonormal(a blas64.General) {
 	lapack64.Orgqr(a, tau, size, -1)
 	work = grow(work, int(size[0]))
 	lapack64.Orgqr(a, tau, work, len(work))
+	return nil
 }
 
 // readAll is all elements of t, widened.

@@ -131,7 +131,9 @@ func (w *weights) leading(ctx context.Context, n int) (q, a blas64.General, err 
 	if err != nil {
 		return q, a, err
 	}
-	orthonormal(q)
+	if err := orthonormal(q); err != nil {
+		return q, a, err
+	}
 	a, err = w.project(ctx, q)
 	return q, a, err
 }

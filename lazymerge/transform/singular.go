@@ -2,46 +2,35 @@ package transform
 
 import (
 	"context"
-	"errors"
 	"math"
 
 	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas64"
-	"gonum.org/v1/gonum/lapack"
-	"gonum.org/v1/gonum/lapack/lapack64"
 )
 
 // singular is the singular values and the singular vectors on the smaller side of a
 // layer's weights. They are the eigenvectors of W·Wᵀ or Wᵀ·W in fp64, of weights that
 // have 24 bits: precise where singular values are apart by a millionth of the largest.
-// That takes the memory of three square matrices of the smaller side and the time of
-// some ten products of such.
+// That takes the memory of a square matrix of the smaller side in fp64, and of the
+// vectors that are asked for.
 type singular struct {
 	w       weights
 	outputs bool
-	n       int            // size of the smaller side
-	vectors blas64.General // n×n, in columns, by rising value
-	values  []float64      // squares of the singular values, rising
+	n       int // size of the smaller side
+	*eigen
 }
 
-// findSingular looks at ctx while it reads the weights, not while it decomposes.
+// findSingular looks at ctx while it reads the weights and between the steps of the
+// decomposition.
 func findSingular(ctx context.Context, w weights) (*singular, error) {
 	out, in := w.size()
 	s := &singular{w: w, outputs: out <= in, n: min(out, in)}
 	gram, err := w.gram(ctx, s.outputs)
-	if err != nil || s.n == 0 {
+	if err != nil {
 		return s, err
 	}
-	s.values = make([]float64, s.n)
-	a := blas64.Symmetric{N: s.n, Stride: s.n, Data: gram.Data, Uplo: blas.Upper}
-	size := make([]float64, 1)
-	lapack64.Syev(lapack.EVCompute, a, s.values, size, -1)
-	work := make([]float64, int(size[0]))
-	if !lapack64.Syev(lapack.EVCompute, a, s.values, work, len(work)) {
-		return nil, errDecomposition
-	}
-	s.vectors = gram
-	return s, ctx.Err()
+	s.eigen, err = newEigen(ctx, gram)
+	return s, err
 }
 
 // gram is W·Wᵀ, or Wᵀ·W, of which only the upper half is set where that is enough.
@@ -99,9 +88,9 @@ func (w *weights) read(ctx context.Context, lo, hi int64) (blas64.General, error
 // part is the sum of some singular components of W, those of vectors [from,to) by rising
 // value, as B·A with orthonormal columns in B (outputs) or rows in A.
 func (s *singular) part(ctx context.Context, from, to int) (b, a blas64.General, err error) {
-	v := general(s.n, to-from)
-	for i := range s.n {
-		copy(v.Data[i*v.Stride:][:v.Cols], s.vectors.Data[i*s.n+from:i*s.n+to])
+	v, err := s.vectors(ctx, from, to)
+	if err != nil {
+		return b, a, err
 	}
 	if s.outputs {
 		a, err = s.w.project(ctx, v)
@@ -139,5 +128,3 @@ func (s *singular) components(ctx context.Context, from, to int) (u, v blas64.Ge
 	}
 	return u, v, values, nil
 }
-
-var errDecomposition = errors.New("the decomposition of the weights does not converge")
