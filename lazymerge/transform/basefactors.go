@@ -31,7 +31,7 @@ func newBaseFactors(p Param, turned bool, rank int64, scale float64, passes []pa
 		return nil, err
 	}
 	rows, cols := flatten(p.Shape)
-	l := &lowRank{param: p, dtype: dtype, scale: scale, passes: passes}
+	l := &lowRank{param: p, dtype: dtype, scale: scale, passes: passes, packedLeft: true}
 	l.factors = factors{rows: rows, cols: cols, rank: rank}
 	return &baseFactors{lowRank: l, make: fill, turned: turned}, nil
 }
@@ -62,10 +62,6 @@ func (b *baseFactors) PackFrom(ctx context.Context, dst []byte, base rowReader) 
 	p.Finish()
 	copy(packedFloats(dst[b.packSize():]), left)
 	return nil
-}
-
-func (b *baseFactors) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
-	return b.addRows(ctx, dst, src, packed, lo, hi, packedFloats(packed[b.packSize():]))
 }
 
 // transposed is the transpose of a matrix of some rows.

@@ -75,6 +75,8 @@ type lowRank struct {
 	dtype  kernel.DType
 	scale  float64
 	passes []pass
+	// packedLeft: the left factor lies behind the right one, by rows (baseFactors).
+	packedLeft bool
 }
 
 func (l *lowRank) PackSize() int64 { return l.packSize() }
@@ -82,11 +84,6 @@ func (l *lowRank) PackSize() int64 { return l.packSize() }
 func (l *lowRank) Pack(ctx context.Context, dst []byte) error { return l.pack(ctx, dst) }
 
 func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
-	return l.addRows(ctx, dst, src, packed, lo, hi, nil)
-}
-
-// addRows takes the coefficients of all rows from left, or gathers them when it is nil.
-func (l *lowRank) addRows(ctx context.Context, dst, src, packed []byte, lo, hi int64, left []float32) error {
 	if l.rank == 0 {
 		copy(dst, src)
 		return nil
@@ -99,7 +96,8 @@ func (l *lowRank) addRows(ctx context.Context, dst, src, packed []byte, lo, hi i
 			return err
 		}
 		end := min(lo+block, hi)
-		if left != nil {
+		if l.packedLeft {
+			left := packedFloats(packed[l.packSize():])
 			s.setCoeffs(left[lo*l.rank:end*l.rank], int(l.rank))
 		} else if err := l.gather(s, lo, end); err != nil {
 			return err

@@ -65,7 +65,7 @@ var types = []typeRule{
 	{name: "DEFT", method: &deft, class: transform.Double, reads: Pass},
 	{name: "DELORA", reason: later},
 	{name: "FOURIERFT", method: &fourierFT, class: transform.Single, reads: Whole},
-	{name: "FROD", reason: later},
+	{name: "FROD", method: &frod, class: transform.Steps, reads: Whole},
 	{name: "GLORA", reason: later},
 	{name: "GRALORA", reason: later},
 	{name: "HIRA", reason: later},
