@@ -38,6 +38,7 @@ class Case:
     refusal: tuple[str, ...] = ()
     against: str = ""  # another base, which the adapter was not trained on
     card: bool = False
+    approximate: float = 0  # PEFT's merge is not reproducible to the bit: error allowed, relative to a tensor's largest magnitude
     sweep: bool = False  # made for runs with another seed only, not committed
     notes: str = ""
 

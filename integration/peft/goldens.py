@@ -18,6 +18,7 @@ case.json:
     prefix      component that names in the merged model may have or lack
     config      fields of config.json, by dotted path, with the value that they must have
     refusal     for refuse: words that the message must contain
+    approximate error allowed on 16-bit bases, relative to a tensor's largest magnitude, in up to 5 % of its elements
     notes       what a reader of a failure should know
 """
 
@@ -245,6 +246,8 @@ def make_case(case: Case, seed: int, root: Path) -> None:
             record |= record_merged(case, base, merged, out)
     if case.edit is not None:
         case.edit(adapter)
+    if case.approximate:
+        record["approximate"] = case.approximate
     if case.notes:
         record["notes"] = case.notes
     (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

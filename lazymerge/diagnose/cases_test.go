@@ -149,7 +149,7 @@ var cases = []struct {
 	{"index-broken", openBase(map[string]string{"model.safetensors.index.json": "<html>"}, "")},
 	{"index-broken", given(&safetensors.IndexError{Detail: "d"})},
 	{"index-leaves", openBase(map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":"../x.safetensors"}}`}, "")},
-	{"init-changes-base", openConfig(`{"peft_type":"LORA","r":1,"init_lora_weights":"pissa"}`)},
+	{"init-changes-base", openConfig(`{"peft_type":"LORA","r":1,"init_lora_weights":"pissa_niter_4"}`)},
 	{"input-changed", given(&lazymerge.InputChangedError{Path: "p", Err: &safetensors.ChangedError{Path: "p"}})},
 	{"input-changed", given(&safetensors.ChangedError{Path: "p"})},
 	{"interrupted", given(fmt.Errorf("open: %w", context.Canceled))},

@@ -195,7 +195,7 @@ func explainUnsupported(e *peft.UnsupportedError) Finding {
 		return finding("weights-several-adapters", e.Path, "", e.Error(), nil)
 	case strings.HasPrefix(e.Field, "adapter_model."):
 		return explainTorch(filepath.Join(e.Path, e.Field), e.Error())
-	case e.Field == "init_lora_weights" && !e.Never:
+	case e.Field == "init_lora_weights":
 		return finding("init-changes-base", e.Path, "", e.Error(), nil)
 	case e.Never:
 		return finding("type-never", e.Path, "", e.Error(), nil)

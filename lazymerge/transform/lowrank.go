@@ -75,7 +75,7 @@ type lowRank struct {
 	dtype  kernel.DType
 	scale  float64
 	passes []pass
-	beside bool // factors are packed behind the kernel's, see drawn
+	beside bool // factors are packed behind the kernel's, see drawn and baseFactors
 }
 
 func (l *lowRank) held(packed []byte) []float32 { return packedFloats(packed[l.packSize():]) }

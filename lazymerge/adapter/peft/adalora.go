@@ -27,6 +27,7 @@ func adaloraFields() []fieldRule {
 		{name: "deltaT", use: ignored, reason: training},
 		{name: "init_lora_weights", use: ignored, reason: "the file holds the values after training"},
 		{name: "init_r", use: used},
+		{name: "kasa_config", use: refused, set: present, never: true, reason: "PEFT's AdaLoRA has no KaSA"},
 		{name: "lora_bias", use: ignored, reason: "AdaLoRA's layers have none"},
 		{name: "orth_reg_weight", use: ignored, reason: training},
 		{name: "r", use: ignored, reason: "init_r decides"},

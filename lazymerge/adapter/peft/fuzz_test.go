@@ -2,6 +2,7 @@ package peft
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -166,6 +167,11 @@ func everyModules(kind, name string) bool {
 	return ok && k.shared
 }
 
+func zeros(_ context.Context, dst []byte, _, _ int64) error {
+	clear(dst)
+	return nil
+}
+
 // applyAnywhere binds a transform to parameters of all sorts: where it fits, it merges
 // all rows.
 func applyAnywhere(t *testing.T, x transform.Transform) {
@@ -179,7 +185,11 @@ func applyAnywhere(t *testing.T, x transform.Transform) {
 				continue
 			}
 			packed := make([]byte, b.PackSize())
-			if err := b.Pack(t.Context(), packed); err != nil {
+			pack := b.Pack
+			if from, ok := b.(transform.FromBase); ok {
+				pack = func(ctx context.Context, dst []byte) error { return from.PackFrom(ctx, dst, zeros) }
+			}
+			if err := pack(t.Context(), packed); err != nil {
 				t.Error(err)
 			}
 			n, err := p.Bytes()

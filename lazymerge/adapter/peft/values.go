@@ -95,6 +95,15 @@ func (v *values) seed(field string, otherwise int64) int64 {
 	return n
 }
 
+// integer reads an integer.
+func (v *values) integer(name string, raw json.RawMessage) int64 {
+	n, ok := decodeInt(raw)
+	if !ok {
+		v.fail(name, raw, "not an integer")
+	}
+	return n
+}
+
 func (v *values) number(name string, raw json.RawMessage) float64 {
 	f, ok := decodeFloat(raw)
 	if !ok {
