@@ -16,7 +16,7 @@ CASES = [
     unilora("f32", "layers", ["linear", "plain"], dtype="f32"),
     unilora("gpt2-square", "gpt2", r".*\.1\.attn\.c_proj", dtype="f16", safe=True),
     unilora("drawn", "llama", ["k_proj", "v_proj"], save_indices=False, proj_seed=7),
-    unilora("drawn-f32", "llama", r".*\.0\.(self_attn\.(q|k)_proj|mlp\.down_proj)", save_indices=False, dtype="f32", r=2, theta_d_length=3000),
+    unilora("drawn-f32", "llama", r".*\.0\.self_attn\.(k|v)_proj", save_indices=False, dtype="f32", r=2, theta_d_length=3000),
     unilora("drawn-gpt2", "gpt2", ["attn.c_proj"], save_indices=False, dtype="f16", theta_d_length=30),
     unilora("drawn-tied", "llama_tied", ["lm_head", "k_proj"], save_indices=False, theta_d_length=30, twin="untied", expect="forward"),
 ]
