@@ -56,6 +56,6 @@ func swapRows(m []float64, a, b, n int) {
 
 func subtractRow(m []float64, from, row, n int, f float64) {
 	for j := range n {
-		m[from*n+j] -= f * m[row*n+j]
+		m[from*n+j] -= float64(f * m[row*n+j])
 	}
 }

@@ -87,7 +87,7 @@ func (d *decomposed) sum(s *scratch, w []float32, lo, hi int64) error {
 		return err
 	}
 	for i, x := range s.sums {
-		w[i] += x * d.scale
+		w[i] += float32(x * d.scale)
 	}
 	return nil
 }

@@ -122,7 +122,7 @@ func (t placedTiny) mix(ctx context.Context, s *scratch, rank int64, dtype kerne
 	err := g.Normal(ctx, u*size, float32(1/math.Sqrt(float64(rank))), func(i int64, x float32) {
 		one[0] = x
 		s.round(one[:], dtype)
-		s.sums[i%size] += s.wide[i/size] * one[0]
+		s.sums[i%size] += float32(s.wide[i/size] * one[0])
 	})
 	return s.sums, err
 }

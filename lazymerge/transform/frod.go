@@ -143,7 +143,7 @@ func unitColumns(m blas64.General) {
 	for j := range m.Cols {
 		sum := 0.0
 		for i := range m.Rows {
-			sum += m.Data[i*m.Stride+j] * m.Data[i*m.Stride+j]
+			sum += float64(m.Data[i*m.Stride+j] * m.Data[i*m.Stride+j])
 		}
 		length := math.Sqrt(sum)
 		for i := range m.Rows {

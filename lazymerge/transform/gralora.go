@@ -53,7 +53,7 @@ func (m Grains) Area(dst []float32, b Block) error {
 			terms := of[n*q:][:q]
 			var sum float32
 			for t, x := range s.left[c*r+j*q:][:q] {
-				sum += x * terms[t]
+				sum += float32(x * terms[t])
 			}
 			dst[i*b.Cols+c] = sum
 		}

@@ -269,7 +269,7 @@ func (t Series) rotation(ctx context.Context, r, q []float64, n int) error {
 			times = 1
 		}
 		for i, x := range power {
-			r[i] += times * x
+			r[i] += float64(times * x)
 		}
 	}
 	return nil
@@ -281,7 +281,7 @@ func multiply64(dst, left, right []float64, n int) {
 	for i := range n {
 		for k, x := range left[i*n : (i+1)*n] {
 			for j, y := range right[k*n : (k+1)*n] {
-				dst[i*n+j] += x * y
+				dst[i*n+j] += float64(x * y)
 			}
 		}
 	}

@@ -63,7 +63,7 @@ func (m Core) Area(dst []float32, b Block) error {
 			c, k := (b.Col+j)/kernel-first, (b.Col+j)%kernel
 			var sum float32
 			for x := range inner {
-				sum += s.left[x*kernel+k] * s.right[x*channels+c]
+				sum += float32(s.left[x*kernel+k] * s.right[x*channels+c])
 			}
 			dst[i*b.Cols+j] = sum
 		}

@@ -171,7 +171,7 @@ func (o *outputRotation) shrink(ctx context.Context, s *scratch) (float64, error
 			return 0, err
 		}
 		for _, x := range q {
-			squares += x * x
+			squares += float64(x * x)
 		}
 	}
 	norm := math.Sqrt(squares) + 1e-8
@@ -253,7 +253,7 @@ func (o *outputRotation) turn(s *scratch, packed []byte, stage int64, a area) {
 				}
 				in := s.delta[(o.row(stage, block, j)-a.row)*a.cols:][:a.cols]
 				for k, x := range in {
-					out[k] += f * x
+					out[k] += float32(f * x)
 				}
 			}
 		}

@@ -80,8 +80,8 @@ func (x RoAd) change(cols int64, dtype kernel.DType) change {
 				a, b := group[i*cols:][:cols], group[(half+i)*cols:][:cols]
 				for j, u := range a {
 					v := b[j]
-					a[j] = u*first[i] - v*second[i]
-					b[j] = v*first[half+i] + u*second[half+i]
+					a[j] = float32(u*first[i]) - float32(v*second[i])
+					b[j] = float32(v*first[half+i]) + float32(u*second[half+i])
 				}
 			}
 		}

@@ -54,7 +54,7 @@ func (m Weighted) Area(dst []float32, b Block) error {
 			}
 			out := dst[i*b.Cols:][:b.Cols]
 			for j, x := range s.right {
-				out[j] += v * x
+				out[j] += float32(v * x)
 			}
 		}
 	}

@@ -127,12 +127,12 @@ func (x *eigen) residual(v []float64, value float64) float64 {
 	for i, d := range x.d {
 		y := (d - value) * v[i]
 		if i > 0 {
-			y += x.e[i-1] * v[i-1]
+			y += float64(x.e[i-1] * v[i-1])
 		}
 		if i+1 < len(v) {
-			y += x.e[i] * v[i+1]
+			y += float64(x.e[i] * v[i+1])
 		}
-		sum += y * y
+		sum += float64(y * y)
 	}
 	return math.Sqrt(sum)
 }

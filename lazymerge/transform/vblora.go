@@ -117,7 +117,7 @@ func (m Mixture) piece(s *scratch, at int64) error {
 			return err
 		}
 		for i, x := range s.right {
-			s.sums[i] += s.left[k] * x
+			s.sums[i] += float32(s.left[k] * x)
 		}
 	}
 	return nil

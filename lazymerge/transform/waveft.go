@@ -130,7 +130,7 @@ func (b *waveFT) spread(delta []float32, x coefficient, from, to int64) {
 		line := delta[(row-from)*b.cols:][:b.cols]
 		for j, g := range across {
 			if col := int64(x.col) + int64(j); col >= 0 && col < b.cols {
-				line[col] += x.value * (f * g)
+				line[col] += float32(x.value * (f * g))
 			}
 		}
 	}

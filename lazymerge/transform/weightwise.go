@@ -90,7 +90,7 @@ func (b *weightwise) change(s *scratch, w []float32, lo, hi int64) error {
 			clear(mid)
 			for j := range b.inputs {
 				for r, a := range s.left[j*b.rank:][:b.rank] {
-					mid[r] += row[j*kernel+k] * a
+					mid[r] += float32(row[j*kernel+k] * a)
 				}
 			}
 			multiply(out, mid, s.right, int(b.rank), int(b.inputs))
@@ -99,7 +99,7 @@ func (b *weightwise) change(s *scratch, w []float32, lo, hi int64) error {
 			}
 		}
 		for j, d := range sum {
-			row[j] += d * scale
+			row[j] += float32(d * scale)
 		}
 	}
 	return nil
