@@ -122,6 +122,16 @@ const (
 	Shared
 )
 
+// MiCA says whether the recipe's low-rank layers are of PEFT's MiCA.
+func (r *Recipe) MiCA() bool {
+	for _, e := range r.Edits {
+		if l, ok := e.Transform.(LowRank); ok {
+			return l.MiCA
+		}
+	}
+	return false
+}
+
 // Edit is one transform and the parameter it is for, named as the adapter does.
 type Edit struct {
 	Module    string // module path in the adapter's model, prefixes stripped: "model.layers.0.self_attn.q_proj"
@@ -138,6 +148,8 @@ type Edit struct {
 	// (torch's MultiheadAttention keeps its projection as in_proj_weight).
 	Alt  []string
 	Keys []string // adapter tensor names consumed, as in the file
+	// Adapter is the place of the edit's adapter in a stack, 0 for one adapter.
+	Adapter int
 }
 
 // Recipe is what an adapter does to a base: all that a parser produces.
@@ -155,6 +167,10 @@ type Recipe struct {
 	// Untrained are modules that the config lists as trained whole and of which the
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string
-	Warnings  []string
-	Close     func() error // releases the mapped weights
+	// Rank is the largest that the config of a low-rank adapter gives any module, RSLoRA
+	// its use_rslora: what PEFT combines of several depends on them.
+	Rank     int64
+	RSLoRA   bool
+	Warnings []string
+	Close    func() error // releases the mapped weights
 }

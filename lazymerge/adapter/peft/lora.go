@@ -89,6 +89,13 @@ func readLoRA(v *values) *loraSettings {
 	return s
 }
 
+func (s *loraSettings) settle(c *Config) {
+	c.Rank, c.RSLoRA = s.Rank.Value, s.RSLoRA
+	for _, p := range s.Rank.Patterns {
+		c.Rank = max(c.Rank, p.Value)
+	}
+}
+
 // baseChanging are the initialisations that change the base when the adapter is
 // loaded, by the lower-case beginning of their names.
 var baseChanging = []struct {
