@@ -30,6 +30,12 @@ type Options struct {
 	AllowNonFinite bool // NaN, Inf and overflow are passed on
 	Cache          *cache.Cache[Key]
 	Workers        Workers // nil: no bound
+	// Sequential merges a stack one adapter after another, each with its own rounding.
+	// Otherwise what the adapters add is added up and rounded once.
+	Sequential bool
+	Combine    *Combine // nil: what the adapters of a stack add is added
+
+	stack *stack // the adapter is several
 }
 
 // Entry is one file of a Model.
@@ -67,7 +73,8 @@ var modelIDs atomic.Uint64
 
 // Open plans the merge of base and the adapter a. Everything is checked, nothing
 // is computed. Errors: those of peft, *UnmatchedError, *CollisionError,
-// *EditError, *QuantizedError, *ReplicationError.
+// *EditError, *QuantizedError, *ReplicationError; of a stack *modeldir.StackPartError
+// around these, *StackConflictError, *CombineError.
 func Open(ctx context.Context, base *Base, a modeldir.Adapter, opt Options) (m *Model, err error) {
 	err = guard(func() error {
 		m, err = openAdapter(ctx, base, a, opt)
@@ -80,7 +87,10 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 	if a.Err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, a.Err)
 	}
-	recipe, err := peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+	if a.Parts != nil {
+		return openStack(ctx, base, a, opt)
+	}
+	recipe, err := readAdapter(a, opt)
 	if err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, err)
 	}
@@ -89,6 +99,10 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 		return nil, errors.Join(fmt.Errorf("merge adapter %q into base %q: %w", a.Ref, base.Ref(), err), closeRecipe(recipe))
 	}
 	return m, nil
+}
+
+func readAdapter(a modeldir.Adapter, opt Options) (*transform.Recipe, error) {
+	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
 }
 
 func closeRecipe(r *transform.Recipe) error {
@@ -130,8 +144,10 @@ func (m *Model) build(ctx context.Context, a modeldir.Adapter) error {
 		return err
 	}
 	newest := view.newest()
-	if st, err := os.Stat(m.recipe.File); err == nil && st.ModTime().After(newest) {
-		newest = st.ModTime()
+	for _, file := range m.opt.stack.files(m.recipe.File) {
+		if st, err := os.Stat(file); err == nil && st.ModTime().After(newest) {
+			newest = st.ModTime()
+		}
 	}
 	if err := m.addWeights(view, newest); err != nil {
 		return err
