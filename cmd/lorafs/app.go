@@ -61,7 +61,9 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 
 const refHelp = "BASE is a model directory, one .safetensors file, or org/name[@revision] in the local Hugging Face\n" +
 	"cache. ADAPTER is a PEFT adapter directory, an id in that cache, a directory of adapters, or a training\n" +
-	"output directory; NAME=ADAPTER names it in the tree."
+	"output directory; NAME=ADAPTER names it in the tree. A@0.7+B@0.3 is a stack of adapters with weights, 1 where\n" +
+	"none stands. Paths may hold + and @: a path that exists as written wins, and a stack is read from the left,\n" +
+	"each part as long as it can be. org/name@0.5 is the revision 0.5 if the cache has it, else a weight."
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	name := ""

@@ -67,8 +67,16 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 	}
 	in.single = library.Single
 	in.paths = append(in.paths, library.Dirs...)
+	stacks := false
 	for _, a := range library.Adapters {
 		in.paths = append(in.paths, a.Dir)
+		for _, p := range a.Parts {
+			in.paths = append(in.paths, p.Dir)
+			stacks = true
+		}
+	}
+	if o.Combine != nil && !stacks {
+		return &usageError{err: fmt.Errorf("--combine %s: no ADAPTER is a stack, as A@0.7+B", o.Combine.Type)}
 	}
 	for _, a := range library.Adapters {
 		if err := in.openAdapter(ctx, a, o); err != nil {
