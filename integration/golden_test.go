@@ -33,13 +33,33 @@ type golden struct {
 	Config    map[string]any    `json:"config"`
 	Refusal   []string          `json:"refusal"`
 	Notes     string            `json:"notes"`
+	Stack     []string          `json:"stack"`
+	Flags     []string          `json:"flags"`
 
 	name string
 	dir  string
 	base string
 }
 
-func (g *golden) adapter() string { return filepath.Join(g.dir, "adapter") }
+// adapter is the ADAPTER of the case.
+func (g *golden) adapter() string {
+	if g.Stack == nil {
+		return filepath.Join(g.dir, "adapter")
+	}
+	var parts []string
+	for _, part := range g.Stack {
+		parts = append(parts, filepath.Join(g.dir, part))
+	}
+	return strings.Join(parts, "+")
+}
+
+// flags are those of the command.
+func (g *golden) flags() []string {
+	if g.Stack == nil {
+		return []string{"--rounding", g.Rounding}
+	}
+	return g.Flags
+}
 
 // tally counts compared elements and those that are off, by dtype.
 type tally [safetensors.U64 + 1]struct{ off, elements atomic.Int64 }
@@ -145,7 +165,7 @@ func (g *golden) testRefusal(t *testing.T) {
 }
 
 func (g *golden) testMerge(t *testing.T, total *tally) {
-	dir := mounted(t, "--rounding", g.Rounding, g.base, g.adapter())
+	dir := mounted(t, append(g.flags(), g.base, g.adapter())...)
 	g.checkWeights(t, dir, total)
 	g.checkConfig(t, dir)
 	g.checkFiles(t, dir)
