@@ -359,7 +359,13 @@ func explainModeldir(err error) []Finding {
 func explainNames(err error) []Finding {
 	switch e := err.(type) {
 	case *modeldir.StackPartError:
-		return explain(e.Err)
+		found := explain(e.Err)
+		for i := range found {
+			if found[i].File == "" {
+				found[i].File = e.Part
+			}
+		}
+		return found
 	case *modeldir.StackError:
 		return one(finding("stack-invalid", "", "", e.Error(), nil))
 	case *modeldir.NameError:
