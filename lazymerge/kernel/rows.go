@@ -73,11 +73,21 @@ func (a *Args) sum(dst []float32, at int, d []float32) {
 // AddScaled fills dst with src + by·delta, rounded once, and returns the first element
 // that was finite and is no longer, or -1.
 func AddScaled(dst, src []byte, delta []float32, by float32, t DType) int {
+	const step = 256
 	size := t.Size()
 	bad := -1
-	for j := range delta {
-		if !add(dst[j*size:(j+1)*size], src[j*size:(j+1)*size], delta[j:j+1], by, t) && bad < 0 {
-			bad = j
+	var kept [4 * step]byte // dst may be src
+	for at := 0; at < len(delta); at += step {
+		d := delta[at:min(at+step, len(delta))]
+		from := kept[:copy(kept[:len(d)*size], src[at*size:])]
+		if add(dst[at*size:][:len(from)], from, d, by, t) || bad >= 0 {
+			continue
+		}
+		for j := range d {
+			var one [4]byte
+			if bad < 0 && !add(one[:size], from[j*size:(j+1)*size], d[j:j+1], by, t) {
+				bad = at + j
+			}
 		}
 	}
 	return bad
