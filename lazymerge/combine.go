@@ -140,7 +140,10 @@ func (p *planner) combineOne(o *output, group []placedEdit) (placedEdit, error) 
 	var weights []float64
 	var low []transform.LowRank
 	var scalings []transform.Scaling
-	for _, x := range group {
+	for i, x := range group {
+		if i > 0 && x.Adapter == group[i-1].Adapter {
+			return e, p.of(x.Adapter, &CombineError{Type: c.Type, Keys: append(e.Keys, x.Keys...), Reason: "two modules that share the tensor " + o.name + " are not combined"})
+		}
 		weights = append(weights, s.parts[x.Adapter].weight)
 		e.Keys = append(e.Keys, x.Keys...)
 		switch t := x.Transform.(type) {

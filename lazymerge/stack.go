@@ -115,13 +115,13 @@ func readStack(a modeldir.Adapter, opt Options) (*stack, []func() error, error) 
 	var closers []func() error
 	opened := make(map[string]*transform.Recipe)
 	for _, p := range a.Parts {
-		recipe := opened[p.Dir]
+		recipe := opened[p.Ref]
 		if recipe == nil {
 			var err error
 			if recipe, err = readAdapter(p.Adapter, opt); err != nil {
 				return nil, closers, &modeldir.StackPartError{Ref: a.Ref, Part: p.Ref, Err: err}
 			}
-			opened[p.Dir] = recipe
+			opened[p.Ref] = recipe
 			closers = append(closers, func() error { return closeRecipe(recipe) })
 		}
 		s.parts = append(s.parts, stackPart{name: p.Ref, note: p.Note, weight: p.Weight, recipe: recipe})

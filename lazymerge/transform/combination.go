@@ -194,10 +194,6 @@ func transposeInto(dst, src []float32, rows, cols int) {
 	}
 }
 
-// widen and weigh hide lowRank's: a combination stands alone, as in PEFT.
-func (x *combination) widen(struct{}) {}
-func (x *combination) weigh(struct{}) {}
-
 // combine makes A[rank, in] and B[out, rank].
 func (x *combination) combine(ctx context.Context) (a, b []float32, err error) {
 	as, bs := make([][]float32, len(x.of)), make([][]float32, len(x.of))

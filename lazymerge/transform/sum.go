@@ -11,8 +11,7 @@ import (
 
 // Addend tells whether a Bound can be a term of a Sum.
 func Addend(b Bound) bool {
-	_, delta := b.(widener)
-	return delta || NeedsBase(b)
+	return isDelta(b) || NeedsBase(b)
 }
 
 // NeedsBase tells whether a Bound looks at the unmerged weights, even where others have
@@ -216,14 +215,28 @@ func (t sumTerm) packed(all []byte) []byte {
 	return all[t.from : t.from+t.size]
 }
 
-// widener is a Bound that adds a delta and can be made to do it on fp32.
-type widener interface{ widen() }
+// isDelta tells whether a Bound adds what does not depend on the rows that it gets.
+func isDelta(b Bound) bool {
+	switch b.(type) {
+	case *lowRank, *addition, *dense, *addBias:
+		return true
+	}
+	return false
+}
 
-func (l *lowRank) widen()  { l.dtype, l.param.AllowNonFinite = kernel.F32, true }
-func (a *addition) widen() { a.inF32() }
-func (d *dense) widen()    { d.inF32() }
-func (a *addBias) widen()  { a.dtype, a.param.AllowNonFinite = kernel.F32, true }
-func (b *blocks) inF32()   { b.dtype, b.param.AllowNonFinite = kernel.F32, true }
+// widen makes a delta one for rows of fp32.
+func widen(b Bound) {
+	switch x := b.(type) {
+	case *lowRank:
+		x.dtype, x.param.AllowNonFinite = kernel.F32, true
+	case *addition:
+		x.dtype, x.param.AllowNonFinite = kernel.F32, true
+	case *dense:
+		x.dtype, x.param.AllowNonFinite = kernel.F32, true
+	case *addBias:
+		x.dtype, x.param.AllowNonFinite = kernel.F32, true
+	}
+}
 
 // stepper is a Bound of DoRA. step takes in values what was added to the base's rows
 // [lo,hi), which are in src, and leaves there what they become.
@@ -263,10 +276,6 @@ func (d *columnDoRA) step(ctx context.Context, values []float32, src, packed []b
 	})
 }
 
-// widen and weigh hide lowRank's, which are the delta's alone.
-func (d *dora) widen(struct{}) {}
-func (d *dora) weigh(struct{}) {}
-
 func (s *sum) bind(p Param) (Bound, error) {
 	dtype, err := kernelType(p.Info)
 	if err != nil {
@@ -279,8 +288,8 @@ func (s *sum) bind(p Param) (Bound, error) {
 		if !Addend(t.Bound) {
 			return nil, &SumError{Tensor: p.Name}
 		}
-		if w, ok := t.Bound.(widener); ok && !s.steps {
-			w.widen()
+		if !s.steps {
+			widen(t.Bound)
 		}
 		t.from, t.size = s.size, t.PackSize()
 		s.size += (t.size + 63) / 64 * 64

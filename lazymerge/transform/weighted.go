@@ -32,21 +32,20 @@ func (w Weighted) Bind(p Param, r Rounding) (Bound, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, ok := b.(weigher)
-	if !ok {
+	switch x := b.(type) {
+	case *lowRank:
+		x.scale *= w.By
+	case *addition:
+		x.scale = float32(float64(x.scale) * w.By)
+	case *dense:
+		x.by *= float32(w.By)
+	case *addBias:
+		x.Scale *= w.By
+	default:
 		return nil, &WeightError{Tensor: p.Name, Weight: w.By, Type: w.Transform.Describe().Type, Reason: noMultiple(w.Transform)}
 	}
-	x.weigh(w.By)
 	return b, nil
 }
-
-// weigher is a Bound with a delta that can be multiplied.
-type weigher interface{ weigh(by float64) }
-
-func (l *lowRank) weigh(by float64)  { l.scale *= by }
-func (a *addition) weigh(by float64) { a.scale = float32(float64(a.scale) * by) }
-func (d *dense) weigh(by float64)    { d.by *= float32(by) }
-func (a *addBias) weigh(by float64)  { a.Scale *= by }
 
 func noMultiple(t Transform) string {
 	switch t.(type) {
