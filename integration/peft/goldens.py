@@ -48,7 +48,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 import transformers as tf
-from peft import PeftModel, get_peft_model
+from peft import PeftMixedModel, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 
@@ -268,10 +268,11 @@ def merge_stack(stack: stacks.Stack, base: Path, adapters: list[Path], work: Pat
     names = [adapter.name for adapter in adapters]
     # The exact sum is made in f32 and rounded: PEFT's cat keeps its factors in the base's dtype.
     exact = replace(stack, dtype="f32") if stack.how == "sum" else stack
-    model = PeftModel.from_pretrained(load_model(exact, base), adapters[0], adapter_name=names[0])
+    mixed = len({layer.kind for layer in stack.layers}) > 1
+    model = (PeftMixedModel if mixed else PeftModel).from_pretrained(load_model(exact, base), adapters[0], adapter_name=names[0])
     for name, adapter in zip(names[1:], adapters[1:]):
         model.load_adapter(adapter, adapter_name=name)
-    if stack.how == "steps" or any(layer.options.get("use_dora") for layer in stack.layers):
+    if stack.how == "steps" or mixed or any(layer.options.get("use_dora") for layer in stack.layers):
         for module in model.modules():
             for name, layer in zip(names, stack.layers):
                 if isinstance(getattr(module, "scaling", None), dict) and name in module.scaling:

@@ -54,6 +54,7 @@ UNLIKE = (
     Layer(lora(["q_proj", "o_proj"], r=2, alpha=1), -0.5, file="f16"),
 )
 DORA = (Layer(lora(["q_proj"]), 0.5), Layer(lora(["q_proj"], use_dora=True)), Layer(lora(["q_proj", "k_proj"], use_dora=True)))
+TYPES = (Layer(lora(QV), 0.5), Layer(dict(r=4, alpha=6, target_modules=["q_proj"]), kind="LOHA"), Layer(dict(init_r=4, lora_alpha=9, total_step=100, target_modules=["v_proj"]), kind="ADALORA"))
 RS = (Layer(lora(["q_proj"], use_rslora=True), 0.5), Layer(lora(["q_proj", "k_proj"], r=4), 0.5))
 KINDS = (Layer(lora(["linear", "conv1d", "conv2d", "emb"]), 0.8), Layer(lora(["linear", "conv1d", "conv2d", "emb"], alpha=2), 1.5))
 PLAIN = (Layer(lora(["linear", "conv2d"]), 0.8), Layer(lora(["linear", "conv2d"], alpha=2), 1.5))
@@ -68,6 +69,7 @@ CASES = [
     Stack("stack-sum-plain", "layers", PLAIN, sweep=True),
     Stack("stack-sum-bf16", "llama", BF16, sweep=True),
     Stack("stack-sum-alone", "llama", (Layer(lora(["q_proj"]), 0.37),), sweep=True),
+    Stack("stack-sum-types", "llama", TYPES),
     Stack("stack-steps", "llama", UNLIKE, how="steps"),
     Stack("stack-steps-safe", "llama", TWO, how="steps", safe=True, sweep=True),
     Stack("stack-steps-kinds", "layers", KINDS, how="steps", dtype="f16"),
