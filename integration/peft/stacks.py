@@ -89,7 +89,7 @@ CASES = [
     Stack("stack-magnitude", "llama", (Layer(lora(["q_proj"]), 0.7, file="bf16"), Layer(lora(["q_proj"], alpha=3), 1.4, file="bf16")), how="magnitude_prune", density=0.3),
     Stack("stack-dare-linear", "llama", PAIR, how="dare_linear", density=0.6, seed=11),
     Stack("stack-dare-ties", "gpt2", GPT2, how="dare_ties", density=0.7, seed=5, sign="frequency"),
-    Stack("stack-svd", "llama", (Layer(lora(["q_proj"]), 0.7), Layer(lora(["q_proj"], r=6), 0.5)), how="svd"),
+    Stack("stack-svd", "llama", (Layer(lora(["q_proj"]), 0.7), Layer(lora(["q_proj"], r=6), 0.5)), how="svd", dtype="f32"),
     Stack("stack-svd-gpt2", "gpt2", (Layer(lora(["attn.c_proj"]), 0.7), Layer(lora(["attn.c_proj"], r=3), 0.5)), how="svd", dtype="f32", sweep=True),
     Stack("stack-ties-svd", "llama", PAIR, how="ties_svd", density=0.5, dtype="f32"),
     Stack("stack-dare-linear-svd", "llama", PAIR, how="dare_linear_svd", density=0.5, seed=3, dtype="f32", sweep=True),
