@@ -12,6 +12,7 @@ import (
 
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/resolve/diffusion"
 	"lorafs/safetensors"
 )
 
@@ -19,6 +20,7 @@ import (
 type Base struct {
 	dir        *modeldir.Base
 	components []*component
+	diffusion  func() *diffusion.Index // of all components
 	refs       atomic.Int64
 }
 
@@ -59,6 +61,7 @@ func OpenBase(ref string) (*Base, error) {
 			return nil, fmt.Errorf("open base %q: %w", ref, err)
 		}
 	}
+	b.diffusion = sync.OnceValue(b.newDiffusion)
 	return b, nil
 }
 

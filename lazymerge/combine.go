@@ -33,11 +33,11 @@ var combineTypes = map[string]combineType{
 	"dare_linear":         {blend: transform.Blend{Prune: transform.KeepRandom}},
 	"dare_ties":           {blend: transform.Blend{Prune: transform.KeepRandom, Elect: true}},
 	"magnitude_prune":     {blend: transform.Blend{Prune: transform.KeepLargest}},
-	"svd":                 {form: transform.Decomposed},
-	"ties_svd":            {transform.Decomposed, transform.Blend{Prune: transform.KeepLargest, Elect: true}},
-	"dare_linear_svd":     {transform.Decomposed, transform.Blend{Prune: transform.KeepRandom}},
-	"dare_ties_svd":       {transform.Decomposed, transform.Blend{Prune: transform.KeepRandom, Elect: true}},
-	"magnitude_prune_svd": {transform.Decomposed, transform.Blend{Prune: transform.KeepLargest}},
+	"svd":                 {form: transform.Truncated},
+	"ties_svd":            {transform.Truncated, transform.Blend{Prune: transform.KeepLargest, Elect: true}},
+	"dare_linear_svd":     {transform.Truncated, transform.Blend{Prune: transform.KeepRandom}},
+	"dare_ties_svd":       {transform.Truncated, transform.Blend{Prune: transform.KeepRandom, Elect: true}},
+	"magnitude_prune_svd": {transform.Truncated, transform.Blend{Prune: transform.KeepLargest}},
 }
 
 // CombineTypes lists the values of Combine.Type.
@@ -121,7 +121,7 @@ func (p *planner) combine(o *output, edits []placedEdit) ([]placedEdit, error) {
 	}
 	var out []placedEdit
 	for len(edits) > 0 {
-		here := func(e placedEdit) bool { return e.part == edits[0].part && e.Param == edits[0].Param }
+		here := func(e placedEdit) bool { return samePlace(e, edits[0]) && e.Param == edits[0].Param }
 		group := slices.DeleteFunc(slices.Clone(edits), func(e placedEdit) bool { return !here(e) })
 		one, err := p.combineOne(o, group)
 		if err != nil {

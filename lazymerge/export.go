@@ -89,7 +89,11 @@ func (m *Model) outside(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, input := range []string{m.base.Dir(), filepath.Dir(m.recipe.File)} {
+	adapter := filepath.Dir(m.recipe.File)
+	if m.recipe.ByPart { // one file, whose directory is not the adapter's
+		adapter = m.recipe.File
+	}
+	for _, input := range []string{m.base.Dir(), adapter} {
 		if rel, err := filepath.Rel(input, real); err == nil && filepath.IsLocal(rel) {
 			return &OutputError{Path: dir, Input: input}
 		}

@@ -61,8 +61,10 @@ func (r *Report) describeStack(m *Model, a modeldir.Adapter) {
 	}
 	for i, p := range s.parts {
 		l := Layer{Adapter: p.name, Weight: p.weight, Type: p.recipe.Type, Note: p.note}
-		for _, o := range m.plan.outputs {
-			l.note(o, i)
+		for _, plan := range m.plans {
+			for _, o := range plan.outputs {
+				l.note(o, i)
+			}
 		}
 		r.Stack = append(r.Stack, l)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"lorafs/cache"
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
@@ -26,8 +27,9 @@ import (
 // Options say how a Model is merged.
 type Options struct {
 	Rounding       transform.Rounding
-	AllowUnused    bool // adapter tensors that match nothing are left out, with a warning
-	AllowNonFinite bool // NaN, Inf and overflow are passed on
+	AllowUnused    bool                  // adapter tensors that match nothing are left out, with a warning
+	AllowNonFinite bool                  // NaN, Inf and overflow are passed on
+	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
 	Workers        Workers // nil: no bound
 	// Sequential merges a stack one adapter after another, each with its own rounding.
@@ -56,7 +58,7 @@ type Model struct {
 	entries []Entry
 	files   map[string]*virtual
 	report  *Report
-	plan    *planner
+	plans   []*planner // one for each component that changes
 	opt     Options
 	scratch atomic.Int32 // numbers tensors outside the plan
 	refs    atomic.Int64
@@ -72,7 +74,7 @@ type virtual struct {
 var modelIDs atomic.Uint64
 
 // Open plans the merge of base and the adapter a. Everything is checked, nothing
-// is computed. Errors: those of peft, *UnmatchedError, *CollisionError,
+// is computed. Errors: those of peft and single, *UnmatchedError, *CollisionError,
 // *EditError, *QuantizedError, *ReplicationError; of a stack *modeldir.StackPartError
 // around these, *StackConflictError, *CombineError.
 func Open(ctx context.Context, base *Base, a modeldir.Adapter, opt Options) (m *Model, err error) {
@@ -101,8 +103,12 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 	return m, nil
 }
 
+// readAdapter reads an adapter directory, or an adapter that is one file.
 func readAdapter(a modeldir.Adapter, opt Options) (*transform.Recipe, error) {
-	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+	if a.File != "" {
+		return single.Open(a.File, single.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+	}
+	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite, Experts: opt.Experts})
 }
 
 func closeRecipe(r *transform.Recipe) error {
@@ -116,23 +122,25 @@ func open(ctx context.Context, base *Base, a modeldir.Adapter, recipe *transform
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	plan, err := makePlan(base, recipe, opt)
+	plans, err := makePlan(base, recipe, opt)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{name: a.Name, id: modelIDs.Add(1), base: base, recipe: recipe, files: make(map[string]*virtual), plan: plan, opt: opt}
+	m := &Model{name: a.Name, id: modelIDs.Add(1), base: base, recipe: recipe, files: make(map[string]*virtual), plans: plans, opt: opt}
 	m.refs.Store(1)
 	if err := m.build(ctx, a); err != nil {
 		return nil, err
 	}
-	plan.forget()
+	for _, p := range plans {
+		p.forget()
+	}
 	base.retain()
 	return m, nil
 }
 
 // build lays the plan out as files.
 func (m *Model) build(ctx context.Context, a modeldir.Adapter) error {
-	norms, err := m.plan.measure()
+	norms, err := measure(m.plans)
 	if err != nil {
 		return err
 	}
@@ -149,11 +157,14 @@ func (m *Model) build(ctx context.Context, a modeldir.Adapter) error {
 			newest = st.ModTime()
 		}
 	}
-	if err := m.addWeights(view, newest); err != nil {
-		return err
-	}
-	if err := m.addConfig(view, newest); err != nil {
-		return err
+	next := int32(0)
+	for _, p := range m.plans {
+		if err := m.addWeights(p, view, newest, &next); err != nil {
+			return err
+		}
+		if err := m.addConfig(p, view, newest); err != nil {
+			return err
+		}
 	}
 	m.report = newReport(m, a, norms, view.leftOut)
 	for name, text := range map[string]func() ([]byte, error){"report.json": m.report.JSON, "report.txt": m.report.Text} {
@@ -186,24 +197,23 @@ func (m *Model) addVirtual(view *view, p string, when time.Time, extents []exten
 
 // addWeights makes a virtual file of every shard that the plan changes; the others
 // stay the base's files.
-func (m *Model) addWeights(view *view, when time.Time) error {
-	c := m.plan.c
+func (m *Model) addWeights(p *planner, view *view, when time.Time, next *int32) error {
+	c := p.c
 	shards := make([][]*output, len(c.shards))
-	for _, o := range m.plan.outputs {
+	for _, o := range p.outputs {
 		shards[o.shard] = append(shards[o.shard], o)
 	}
-	next := int32(0)
 	for i, outputs := range shards {
 		if !changedShard(outputs, c.shards[i]) {
 			continue
 		}
-		extents, err := m.layOut(outputs, c.shards[i].Header().Metadata, &next)
+		extents, err := m.layOut(outputs, c.shards[i].Header().Metadata, next)
 		if err != nil {
 			return fmt.Errorf("lay out %s: %w", c.dir.Shards[i].Name, err)
 		}
 		m.addVirtual(view, c.treePath(c.dir.Shards[i].Name), when, extents)
 	}
-	return m.addIndex(view, when)
+	return m.addIndex(p, view, when)
 }
 
 func changedShard(outputs []*output, f *safetensors.File) bool {
@@ -239,14 +249,14 @@ func (m *Model) layOut(outputs []*output, metadata map[string]string, next *int3
 }
 
 // addIndex rewrites the index of a sharded model when the plan changed what it says.
-func (m *Model) addIndex(view *view, when time.Time) error {
-	c := m.plan.c
+func (m *Model) addIndex(p *planner, view *view, when time.Time) error {
+	c := p.c
 	if c.dir.Index == nil {
 		return nil
 	}
 	index := safetensors.Index{Metadata: c.dir.Index.Metadata, WeightMap: make(map[string]string)}
 	var total, before int64
-	for _, o := range m.plan.outputs {
+	for _, o := range p.outputs {
 		n, err := o.info.Bytes()
 		if err != nil {
 			return err
@@ -261,10 +271,10 @@ func (m *Model) addIndex(view *view, when time.Time) error {
 		}
 		before += n
 	}
-	if total == before && !m.plan.renamed() {
+	if total == before && !p.renamed() {
 		return nil
 	}
-	index.Metadata = totals(index.Metadata, total, m.plan.elements())
+	index.Metadata = totals(index.Metadata, total, p.elements())
 	b, err := index.Encode()
 	if err != nil {
 		return err
@@ -306,12 +316,12 @@ func (p *planner) elements() int64 {
 	return total
 }
 
-func (m *Model) addConfig(view *view, when time.Time) error {
-	c := m.plan.c
-	if !m.plan.config.any() || len(c.dir.Config) == 0 {
+func (m *Model) addConfig(p *planner, view *view, when time.Time) error {
+	c := p.c
+	if !p.config.any() || len(c.dir.Config) == 0 {
 		return nil
 	}
-	b, err := m.plan.config.apply(c.dir.Config)
+	b, err := p.config.apply(c.dir.Config)
 	if err != nil {
 		return err
 	}

@@ -10,13 +10,21 @@ import (
 	"lorafs/safetensors"
 )
 
-// measure computes the Frobenius norm of every adapter tensor of the plan, on all
+// measure computes the Frobenius norm of every adapter tensor of the plans, on all
 // CPUs: it reads every byte of the adapter. Errors: *InputChangedError.
-func (p *planner) measure() (map[*safetensors.Tensor]float64, error) {
+func measure(plans []*planner) (map[*safetensors.Tensor]float64, error) {
 	var all []*safetensors.Tensor
-	for _, o := range p.outputs {
-		for _, e := range o.edits {
-			all = append(all, e.Transform.Tensors()...)
+	seen := make(map[*safetensors.Tensor]bool) // the factors of a stack are in many edits
+	for _, p := range plans {
+		for _, o := range p.outputs {
+			for _, e := range o.edits {
+				for _, t := range e.Transform.Tensors() {
+					if !seen[t] {
+						seen[t] = true
+						all = append(all, t)
+					}
+				}
+			}
 		}
 	}
 	found := make([]float64, len(all))

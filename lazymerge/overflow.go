@@ -19,17 +19,19 @@ func (m *Model) checkRange(ctx context.Context, norms map[*safetensors.Tensor]fl
 	if m.opt.AllowNonFinite {
 		return nil
 	}
-	for _, o := range m.plan.outputs {
-		if safe(o, norms) {
-			continue
-		}
-		c, err := m.rounded(o, m.opt.Rounding, false)
-		if err != nil {
-			return err
-		}
-		if err := c.scan(ctx); err != nil {
-			last := o.edits[len(o.edits)-1].Adapter
-			return m.plan.of(last, &EditError{Adapter: m.plan.file(last), Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err})
+	for _, p := range m.plans {
+		for _, o := range p.outputs {
+			if safe(o, norms) {
+				continue
+			}
+			c, err := m.rounded(p, o, m.opt.Rounding, false)
+			if err != nil {
+				return err
+			}
+			if err := c.scan(ctx); err != nil {
+				last := o.edits[len(o.edits)-1].Adapter
+				return p.of(last, &EditError{Adapter: p.file(last), Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err})
+			}
 		}
 	}
 	return nil
@@ -95,10 +97,19 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 			}
 		case transform.AddBias:
 			bound = math.Abs(v.Scale) * norms[v.Bias] / slack
+		case transform.Share:
+			added, _ := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
+			if !(added < slack) {
+				added = v.Largest()
+			}
+			bound = added / slack
 		case transform.Ranged:
 			added, times := v.Range(func(t *safetensors.Tensor) float64 { return norms[t] })
 			// No sound model has weights beyond 64.
-			bound = max(added/slack, (64*times+added)/largest)
+			bound = (64*times + added) / largest
+			if times > 0 { // else the weight does not count
+				bound = max(bound, added/slack)
+			}
 			if math.IsInf(bound, 1) && o.info.DType != safetensors.F16 {
 				bound = 0 // nothing is known, and the range is wide
 			}

@@ -31,33 +31,23 @@ func (p part) rows(total int64) (first, count int64) {
 	return first, min(size, total-first)
 }
 
+// param is the parameter that the part is.
+func (p part) param(whole transform.Param) transform.Param {
+	if !p.some() || len(whole.Shape) == 0 {
+		return whole
+	}
+	_, count := p.rows(whole.Shape[0])
+	whole.Shape = append([]int64{count}, whole.Shape[1:]...)
+	return whole
+}
+
 // bind fits a transform to the part's rows.
 func (p part) bind(t transform.Transform, whole transform.Param, r transform.Rounding) (transform.Bound, error) {
 	if len(whole.Shape) == 0 {
 		return t.Bind(whole, r)
 	}
 	first, count := p.rows(whole.Shape[0])
-	param := whole
-	param.Shape = append([]int64{count}, whole.Shape[1:]...)
-	if v, ok := t.(transform.Replace); ok {
-		t = everyRow(v, count)
-	}
-	inner, err := t.Bind(param, r)
-	if err != nil {
-		return nil, err
-	}
-	width := int64(whole.DType.Bits()) / 8
-	for _, n := range whole.Shape[1:] {
-		width *= n
-	}
-	b := partBound{Bound: inner, first: first, count: count, width: width, total: whole.Shape[0]}
-	if from, ok := inner.(transform.FromBase); ok {
-		return partFromBase{b, from}, nil
-	}
-	if prep, ok := inner.(transform.Preparer); ok {
-		return partPreparer{b, prep}, nil
-	}
-	return b, nil
+	return segment{First: first, Count: count, Whole: count}.bind(t, whole, r)
 }
 
 // everyRow replaces the rows one by one, which leaves those of the other parts.
@@ -69,11 +59,12 @@ func everyRow(v transform.Replace, rows int64) transform.ReplaceRows {
 	return transform.ReplaceRows{Indices: all, Rows: v.Value}
 }
 
-// partBound edits the rows [first,first+count) and passes the others on.
+// partBound edits the rows [first,first+count) and passes the others on. For the
+// transform they are its rows from from on.
 type partBound struct {
 	transform.Bound
-	first, count, width int64
-	total               int64 // rows of the tensor
+	first, count, from int64
+	width, total       int64 // bytes of a row; rows of the tensor
 }
 
 // Unwrap is the Bound of the part's rows.
@@ -100,7 +91,8 @@ func (b partBound) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int
 	if from == to {
 		return nil
 	}
-	return b.Bound.Rows(ctx, dst[begin:end], src[begin:end], packed, from-b.first, to-b.first)
+	shift := b.from - b.first
+	return b.Bound.Rows(ctx, dst[begin:end], src[begin:end], packed, from+shift, to+shift)
 }
 
 type partPreparer struct {
@@ -121,7 +113,7 @@ func (b partFromBase) PackFrom(ctx context.Context, dst []byte, rows rowReader) 
 	return b.from.PackFrom(ctx, dst, b.shift(rows))
 }
 
-// shift counts rows from the part's first.
+// shift counts rows from the part's first: it is all that the transform has.
 func (b partBound) shift(rows rowReader) rowReader {
 	return func(ctx context.Context, dst []byte, lo, hi int64) error {
 		return rows(ctx, dst, b.first+lo, b.first+hi)

@@ -28,10 +28,12 @@ type output struct {
 
 type placedEdit struct {
 	transform.Edit
-	order int // place in the recipe
-	how   string
-	part  part
-	terms []placedEdit // of an edit that several of a stack make
+	order   int // place in the recipe
+	how     string
+	part    part
+	segment segment
+	plane   int64        // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
+	terms   []placedEdit // of an edit that several of a stack make
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -40,6 +42,10 @@ type boundEdit struct {
 	bound transform.Bound
 	pack  func(ctx context.Context, dst []byte) error // bound.Pack, made once: a method value allocates
 	once  *once                                       // of a Preparer, else nil
+
+	first, count int64 // the rows that it changes; none: all
+
+	beside *safetensors.Tensor // of a Neighbour: what it reads as well
 }
 
 func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, error) {
@@ -47,16 +53,24 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 	if err != nil {
 		return boundEdit{}, err
 	}
-	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack}
+	be := boundEdit{placedEdit: e, bound: bound, pack: bound.Pack, beside: p.Beside.Tensor}
 	if _, ok := bound.(transform.Preparer); ok {
 		be.once = newOnce()
+	}
+	if b, ok := bound.(partBound); ok {
+		be.first, be.count = b.first, b.count
 	}
 	return be, nil
 }
 
 func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Bound, error) {
-	if e.part.some() {
+	switch {
+	case e.plane > 0:
+		return bindPlane(e.plane-1, e.Transform, p, r)
+	case e.part.some():
 		return e.part.bind(e.Transform, p, r)
+	case e.segment.some():
+		return e.segment.bind(e.Transform, p, r)
 	}
 	return e.Transform.Bind(p, r)
 }
@@ -84,15 +98,18 @@ type planner struct {
 	outputs []*output
 	byName  map[string]*output
 
-	matched   map[claimed]string // module that claimed a tensor
+	matched   map[taking]string       // module that claimed a tensor
+	runs      map[taking][]claimedRun // of matrices on disk, by modules that claimed parts of them
+	squares   []stackEdit             // stacks whose orientation the others decide
+	votes     map[string]votes        // of the stacks of modules by the last component of their names
 	unmatched []Unmatched
 	warnings  []string
 	notes     []string // deviations from PEFT's merge
 	config    configEdits
 }
 
-// claimed is a tensor that an adapter edits.
-type claimed struct {
+// taking is a tensor that an adapter edits.
+type taking struct {
 	adapter int
 	tensor  string
 }
@@ -100,7 +117,7 @@ type claimed struct {
 // newPlanner lays out the component's tensors, with layers replicated as the
 // recipe asks.
 func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*planner, error) {
-	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[claimed]string)}
+	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[taking]string), votes: make(map[string]votes), runs: make(map[taking][]claimedRun)}
 	slots, names := c.slots, c.names
 	if len(r.Replication) > 0 {
 		copied, err := replicate(c.slots, r.Replication)
@@ -135,14 +152,24 @@ func (p *planner) place() error {
 			return err
 		}
 	}
-	return nil
+	if err := p.placeSquares(); err != nil {
+		return err
+	}
+	return p.placeEverywhere()
 }
 
 func (p *planner) placeOne(e placedEdit) error {
+	if s, ok := e.Transform.(transform.Stack); ok {
+		return p.placeStack(e, s)
+	}
 	m, err := p.find(&e)
 	if err != nil {
+		if ok, err := p.placeElsewhere(e, err); ok || err != nil {
+			return err
+		}
 		return p.missing(e, err)
 	}
+	p.asParameter(&e, m.Name)
 	e.how = m.How
 	if err := p.claim(m, e); err != nil {
 		return err
@@ -250,8 +277,12 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 	if e.part.some() {
 		key = fmt.Sprintf("%s, part %d of %d", m.Name, e.part.index+1, e.part.of)
 	}
-	tensor := claimed{e.Adapter, key}
-	if other, taken := p.matched[tensor]; taken && other != e.Module {
+	tensor := taking{e.Adapter, key}
+	other, taken := p.matched[tensor]
+	if runs := p.runs[taking{e.Adapter, m.Name}]; len(runs) > 0 && !taken {
+		other, taken = runs[0].module, true
+	}
+	if taken && other != e.Module {
 		return p.of(e.Adapter, &CollisionError{Adapter: p.file(e.Adapter), Tensor: key, Modules: [2]string{other, e.Module}})
 	}
 	p.matched[tensor] = e.Module
@@ -260,6 +291,9 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 
 // bind fits every edit to its tensor.
 func (p *planner) bind() error {
+	if err := p.join(); err != nil {
+		return err
+	}
 	for _, o := range p.outputs {
 		if err := p.bindOutput(o); err != nil {
 			return err
@@ -274,7 +308,7 @@ func (p *planner) bindOutput(o *output) error {
 	}
 	var edits []placedEdit // those that compute
 	for _, e := range o.edits {
-		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() {
+		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() && !e.segment.some() {
 			if err := p.bindReplace(o, e, r); err != nil {
 				return err
 			}
@@ -300,21 +334,53 @@ func (p *planner) bindEdits(o *output, edits []placedEdit, r transform.Rounding,
 		if err != nil {
 			return nil, p.editError(o, e, err)
 		}
+		if len(chain) > 0 && (chain[0].plane > 0) != (be.plane > 0) {
+			return nil, p.editError(o, e, &transform.LayerError{Tensor: o.name, Transform: "an edit of the whole beside those of single experts", Layer: transform.Parameter})
+		}
 		chain = append(chain, be)
 	}
 	return p.addUp(o, chain, r, overflow)
 }
 
-// param describes the tensor of an output to a transform.
-func (p *planner) param(o *output, e placedEdit, overflow bool) transform.Param {
-	return transform.Param{Info: o.info, Conv1D: p.names.Conv1D(e.Module), AllowNonFinite: overflow}
+// param describes the tensor that an edit is fitted to.
+func (p *planner) param(o *output, e placedEdit, allowNonFinite bool) transform.Param {
+	conv1D := p.names.Conv1D(e.Module)
+	return transform.Param{
+		Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D,
+		AllowNonFinite: allowNonFinite, Beside: p.beside(e),
+	}
+}
+
+// beside is the other parameter of the module that an edit reads: none where it has no
+// tensor, which Bind then says.
+func (p *planner) beside(e placedEdit) transform.Rows {
+	n, ok := e.Transform.(transform.Neighbour)
+	if !ok || n.Beside() == "" {
+		return transform.Rows{}
+	}
+	other := placedEdit{Edit: transform.Edit{Module: e.Module, Param: n.Beside()}}
+	m, err := p.find(&other)
+	o := p.byName[m.Name]
+	if err != nil || o == nil || len(o.info.Shape) == 0 {
+		return transform.Rows{}
+	}
+	rows := transform.Rows{Tensor: o.from, Count: o.info.Shape[0]}
+	for _, x := range o.edits {
+		if r, ok := x.Transform.(transform.Replace); ok && len(r.Value.Shape) > 0 {
+			rows.Tensor, rows.Count = r.Value, r.Value.Shape[0]
+		}
+	}
+	if other.part.some() {
+		rows.First, rows.Count = other.part.rows(rows.Count)
+	}
+	return rows
 }
 
 // bindReplace makes the adapter's tensor the source. Only the number of rows may
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
 	got, want := r.Value.Shape, o.info.Shape
-	if !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
+	if p.recipe.ByPart && !slices.Equal(got, want) || !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
 		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
 	}
 	if !floating(o.info.DType) || !floating(r.Value.DType) {
@@ -340,7 +406,7 @@ func floating(d safetensors.DType) bool {
 func (p *planner) editError(o *output, e placedEdit, err error) error {
 	var dtype *transform.DTypeError
 	method := p.c.quantization()
-	if errors.As(err, &dtype) || method != "" {
+	if errors.As(err, &dtype) && (dtype.Tensor == o.info.Name || dtype.Tensor == "") || method != "" {
 		if method == "" {
 			method = "dtype " + o.info.DType.String()
 		}
@@ -409,8 +475,12 @@ func (p *planner) hasModule(name string) bool {
 	})
 }
 
-// makePlan plans the recipe for the component that all of its edits fit.
-func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
+// makePlan plans the recipe: where its edits do not name their components, for the one
+// that all of them fit.
+func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
+	if r.ByPart {
+		return planParts(b, r, opt)
+	}
 	var fits []*planner
 	var best *planner
 	for _, c := range b.components {
@@ -440,7 +510,7 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) (*planner, error) {
 	if err := best.finish(); err != nil {
 		return nil, err
 	}
-	return best, nil
+	return []*planner{best}, nil
 }
 
 func (p *planner) finish() error {
@@ -453,5 +523,5 @@ func (p *planner) finish() error {
 
 // forget drops what only planning needs: a library keeps hundreds of plans.
 func (p *planner) forget() {
-	p.byName, p.matched, p.unmatched = nil, nil, nil
+	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
 }

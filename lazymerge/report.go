@@ -47,28 +47,15 @@ type Change struct {
 }
 
 func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
-	p := m.plan
 	r := &Report{
 		Base: m.base.Ref(), Adapter: a.Ref, Note: a.Note, Type: m.recipe.Type, Rounding: m.opt.Rounding.String(),
-		Dropped: p.config.dropped, LeftOut: leftOut, Tensors: len(p.outputs),
-		Warnings: append(append([]string(nil), m.recipe.Warnings...), p.warnings...),
+		LeftOut: leftOut, Warnings: slices.Clone(m.recipe.Warnings),
 	}
+	notes := slices.Clone(m.recipe.Notes)
 	var read [][]*safetensors.Tensor
-	for _, o := range p.outputs {
-		if o.added {
-			r.Added = append(r.Added, o.info.Name)
-		}
-		if o.edited() {
-			r.Merged++
-		}
-		for _, e := range o.edits {
-			d := e.Transform.Describe()
-			r.Edits = append(r.Edits, Change{
-				Tensor: o.info.Name, Match: e.how, Keys: e.Keys,
-				Type: d.Type, Rank: d.Rank, Scaling: d.Scaling, Note: d.Note, Adapter: m.opt.stack.name(e.Adapter),
-			})
-			read = append(read, e.Transform.Tensors())
-		}
+	for _, p := range m.plans {
+		read = append(read, r.add(p)...)
+		notes = append(notes, p.notes...)
 	}
 	for i, tensors := range read {
 		for _, t := range tensors {
@@ -80,11 +67,40 @@ func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float
 		}
 	}
 	r.describeStack(m, a)
-	r.Notes = r.remarks(append(p.notes, m.opt.stackNotes()...))
-	if cfg := p.c.dir.Config; len(cfg) > 0 {
-		r.Config = p.config.describe(cfg)
-	}
+	r.Notes = r.remarks(append(notes, m.opt.stackNotes()...))
 	return r
+}
+
+// add reports one component and returns the tensors that each edit reads. In a
+// pipeline a tensor's name has that of its component in front.
+func (r *Report) add(p *planner) (read [][]*safetensors.Tensor) {
+	name := func(o *output) string { return p.c.treePath(o.info.Name) }
+	r.Tensors += len(p.outputs)
+	r.Dropped = append(r.Dropped, p.config.dropped...)
+	r.Warnings = append(r.Warnings, p.warnings...)
+	if cfg := p.c.dir.Config; len(cfg) > 0 {
+		r.Config = append(r.Config, p.config.describe(cfg)...)
+	}
+	for _, o := range p.outputs {
+		if o.added {
+			r.Added = append(r.Added, name(o))
+		}
+		if o.edited() {
+			r.Merged++
+		}
+		for i, e := range o.edits {
+			if i > 0 && e.plane > 0 && e.Adapter == o.edits[i-1].Adapter && slices.Equal(e.Keys, o.edits[i-1].Keys) {
+				continue // another matrix of the stack
+			}
+			d := e.Transform.Describe()
+			r.Edits = append(r.Edits, Change{
+				Tensor: name(o), Match: e.how, Keys: e.Keys,
+				Type: d.Type, Rank: d.Rank, Scaling: d.Scaling, Note: d.Note, Adapter: p.opt.stack.name(e.Adapter),
+			})
+			read = append(read, e.Transform.Tensors())
+		}
+	}
+	return read
 }
 
 // describe lists the corrections as "path: before → after".

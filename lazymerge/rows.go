@@ -34,9 +34,13 @@ type merged struct {
 func newMerged(o *output, key Key, opt Options) *merged {
 	m := &merged{output: o, key: key, cache: opt.Cache, workers: opt.Workers, rows: 1, overflow: opt.AllowNonFinite}
 	row := int64(1)
+	dims := 1 // that count rows
+	if stackedRows(o.chain) {
+		dims = 2
+	}
 	for i, d := range o.info.Shape {
-		if i == 0 {
-			m.rows = d
+		if i < dims {
+			m.rows *= d
 		} else {
 			row *= d
 		}
@@ -52,6 +56,11 @@ func newMerged(o *output, key Key, opt Options) *merged {
 				files[path] = true
 				m.inputs = append(m.inputs, t)
 			}
+		}
+	}
+	for _, e := range o.chain {
+		if e.beside != nil {
+			m.inputs = append(m.inputs, e.beside)
 		}
 	}
 	return m
@@ -183,15 +192,19 @@ func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
 		return err
 	}
 	defer m.workers.release()
-	var packs [4]*cache.Buf // edits of one tensor: rarely more than two
-	held := packs[:0]
+	var packs [4]*cache.Buf // edits of the same rows: rarely more than two
+	var places [4]int       // in the chain
+	held, edits := packs[:0], places[:0]
 	defer func() { releaseAll(held) }()
 	for i := range m.chain {
+		if !m.chain[i].touches(lo, hi) {
+			continue
+		}
 		b, err := m.ready(ctx, i)
 		if err != nil {
 			return err
 		}
-		held = append(held, b)
+		held, edits = append(held, b), append(edits, i)
 	}
 	step := m.aligned(max(1, blockBytes/m.rowBytes))
 	for ; lo < hi; lo += step {
@@ -201,11 +214,14 @@ func (m *merged) compute(ctx context.Context, dst []byte, lo, hi int64) error {
 		if err != nil {
 			return err
 		}
-		for i := range m.chain {
-			if err := m.chain[i].bound.Rows(ctx, block, src, packedBytes(held[i]), lo, end); err != nil {
+		for n, i := range edits {
+			if err := m.chain[i].bound.Rows(ctx, block, src, packedBytes(held[n]), lo, end); err != nil {
 				return m.blame(err)
 			}
 			src = block
+		}
+		if len(edits) == 0 && len(m.chain) > 0 {
+			copy(block, src)
 		}
 		dst = dst[len(block):]
 	}

@@ -140,6 +140,7 @@ func (s *stack) join(base *Base, opt Options) (*transform.Recipe, error) {
 	first := s.parts[0].recipe
 	joined := &transform.Recipe{
 		File: first.File, BaseHint: first.BaseHint, TaskType: first.TaskType, AutoClass: first.AutoClass, Replication: first.Replication,
+		ByPart: first.ByPart,
 	}
 	var types []string
 	headless := true // no adapter so far brings a head
@@ -150,6 +151,16 @@ func (s *stack) join(base *Base, opt Options) (*transform.Recipe, error) {
 		}
 		if !slices.Contains(types, p.recipe.Type) {
 			types = append(types, p.recipe.Type)
+		}
+		if p.recipe.ByPart != first.ByPart {
+			return nil, &StackConflictError{Ref: s.ref, Adapters: [2]string{s.parts[0].name, p.name},
+				Reason: "one names the parts of a pipeline, the other the modules of one model"}
+		}
+		if err := p.stackable(); err != nil {
+			return nil, &modeldir.StackPartError{Ref: s.ref, Part: p.name, Err: err}
+		}
+		for _, n := range p.recipe.Notes {
+			joined.Notes = append(joined.Notes, p.name+": "+n)
 		}
 		for _, w := range p.recipe.Warnings {
 			joined.Warnings = append(joined.Warnings, p.name+": "+w)
@@ -172,6 +183,26 @@ func (s *stack) join(base *Base, opt Options) (*transform.Recipe, error) {
 	}
 	joined.Type = strings.Join(types, "+")
 	return joined, nil
+}
+
+// stackable refuses what is read for one adapter alone: edits that all modules of the
+// model share.
+func (p stackPart) stackable() error {
+	joint := func(e transform.Edit) bool {
+		_, ok := e.Transform.(transform.Joint)
+		return ok
+	}
+	if p.recipe.Everywhere == nil && !slices.ContainsFunc(p.recipe.Edits, joint) {
+		return nil
+	}
+	return &StackTypeError{Type: p.recipe.Type}
+}
+
+// StackTypeError is an adapter of a type that is not stacked.
+type StackTypeError struct{ Type string }
+
+func (e *StackTypeError) Error() string {
+	return fmt.Sprintf("an adapter of type %s divides its values among all modules of the model and is not stacked by this version", e.Type)
 }
 
 // weigh is an edit of the i-th adapter with the adapter's weight.
@@ -197,7 +228,7 @@ func (p *planner) checkReplacements(o *output) error {
 			continue
 		}
 		for _, before := range o.edits[:j] {
-			if before.Adapter == e.Adapter || before.part != e.part {
+			if before.Adapter == e.Adapter || !samePlace(before, e) {
 				continue
 			}
 			other, ok := before.Transform.(transform.Replace)
@@ -232,6 +263,7 @@ func (p *planner) addUp(o *output, chain []boundEdit, r transform.Rounding, over
 		return chain, nil
 	}
 	var out []boundEdit
+	chain = byPlace(chain)
 	for len(chain) > 0 {
 		n := run(chain, r)
 		if n < 2 {
@@ -248,11 +280,38 @@ func (p *planner) addUp(o *output, chain []boundEdit, r transform.Rounding, over
 	return out, nil
 }
 
+// samePlace says that two edits of a tensor are of the same rows.
+func samePlace(a, b placedEdit) bool {
+	return a.part == b.part && a.segment == b.segment && a.plane == b.plane
+}
+
+// byPlace brings the edits of the same rows together, where none is of the whole.
+func byPlace(chain []boundEdit) []boundEdit {
+	whole := func(e boundEdit) bool { return samePlace(e.placedEdit, placedEdit{}) }
+	if slices.ContainsFunc(chain, whole) {
+		return chain
+	}
+	var out []boundEdit
+	for len(chain) > 0 {
+		here := func(e boundEdit) bool { return samePlace(e.placedEdit, chain[0].placedEdit) }
+		var rest []boundEdit
+		for _, e := range chain {
+			if here(e) {
+				out = append(out, e)
+			} else {
+				rest = append(rest, e)
+			}
+		}
+		chain = rest
+	}
+	return out
+}
+
 // run is how many edits from the first on are applied as one. Where each is rounded
 // only those need it that look at the unmerged weights after others.
 func run(chain []boundEdit, r transform.Rounding) int {
 	n, late := 0, false
-	for n < len(chain) && chain[n].part == chain[0].part && transform.Addend(unwrap(chain[n].bound)) {
+	for n < len(chain) && samePlace(chain[n].placedEdit, chain[0].placedEdit) && transform.Addend(unwrap(chain[n].bound)) {
 		late = late || n > 0 && transform.NeedsBase(unwrap(chain[n].bound))
 		n++
 	}
@@ -271,14 +330,14 @@ func unwrap(b transform.Bound) transform.Bound {
 
 func together(chain []boundEdit) placedEdit {
 	e := chain[0].placedEdit
-	var sum transform.Sum
+	var all transform.Total
 	e.Keys = nil
 	for _, b := range chain {
-		sum.Terms = append(sum.Terms, b.Transform)
+		all.Terms = append(all.Terms, b.Transform)
 		e.terms = append(e.terms, b.placedEdit)
 		e.Keys = append(e.Keys, b.Keys...)
 	}
-	e.Transform = sum
+	e.Transform = all
 	return e
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -57,16 +58,8 @@ func Verify(ctx context.Context, m *Model, dir string, progress func(done, total
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{ctx: ctx, model: m, theirs: map[string]*safetensors.Tensor{}, progress: progress}
+	v := &verifier{ctx: ctx, model: m, other: other, progress: progress}
 	defer func() { _ = other.Close() }()
-	for _, c := range other.components {
-		if len(other.components) > 1 && c.dir.Dir != m.plan.c.dir.Dir {
-			continue
-		}
-		for _, s := range c.slots {
-			v.theirs[s.name] = s.from
-		}
-	}
 	var verdict *Verdict
 	err = guard(func() error {
 		verdict, err = v.run()
@@ -78,36 +71,55 @@ func Verify(ctx context.Context, m *Model, dir string, progress func(done, total
 type verifier struct {
 	ctx         context.Context
 	model       *Model
-	theirs      map[string]*safetensors.Tensor
+	other       *Base
+	plan        *planner                       // of the component in hand
+	theirs      map[string]*safetensors.Tensor // its tensors in the merged model that are not compared yet
 	progress    func(done, total int64)
 	done, total int64
 }
 
 func (v *verifier) run() (*Verdict, error) {
-	for _, o := range v.model.plan.outputs {
-		n, err := o.info.Bytes()
-		if err != nil {
-			return nil, err
+	for _, p := range v.model.plans {
+		for _, o := range p.outputs {
+			n, err := o.info.Bytes()
+			if err != nil {
+				return nil, err
+			}
+			v.total += n
 		}
-		v.total += n
 	}
 	verdict := &Verdict{OK: true, Counts: map[State]int{}}
-	for _, o := range v.model.plan.outputs {
-		t, err := v.tensor(o)
-		if err != nil {
-			return nil, fmt.Errorf("verify %s: %w", o.info.Name, err)
+	for _, p := range v.model.plans {
+		if err := v.component(p, verdict); err != nil {
+			return nil, err
 		}
-		verdict.book(t)
-	}
-	var extra []string
-	for name := range v.theirs {
-		extra = append(extra, name)
-	}
-	slices.Sort(extra)
-	for _, name := range extra {
-		verdict.book(TensorVerdict{Name: name, State: Extra})
 	}
 	return verdict, nil
+}
+
+// component compares one component of a pipeline, or the model.
+func (v *verifier) component(p *planner, verdict *Verdict) error {
+	v.plan, v.theirs = p, map[string]*safetensors.Tensor{}
+	for _, c := range v.other.components {
+		if len(v.other.components) > 1 && c.dir.Dir != p.c.dir.Dir {
+			continue
+		}
+		for _, s := range c.slots {
+			v.theirs[s.name] = s.from
+		}
+	}
+	for _, o := range p.outputs {
+		t, err := v.tensor(o)
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", o.info.Name, err)
+		}
+		t.Name = p.c.treePath(t.Name)
+		verdict.book(t)
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.theirs)) {
+		verdict.book(TensorVerdict{Name: p.c.treePath(name), State: Extra})
+	}
+	return nil
 }
 
 // spelling is the name under which the merged model holds a tensor: checkpoints of
@@ -203,7 +215,7 @@ func (v *verifier) compare(o *output, theirs *safetensors.Tensor, r transform.Ro
 	if !floating(o.info.DType) {
 		return d, v.compareBytes(o, theirs, d)
 	}
-	m, err := v.model.rounded(o, r, true)
+	m, err := v.model.rounded(v.plan, o, r, true)
 	if err != nil {
 		return nil, err
 	}
@@ -367,12 +379,12 @@ func (d *difference) detail(t TensorVerdict) string {
 	return ""
 }
 
-// rounded is the output o as merged under another rounding, outside the files of the
+// rounded is the output o of the plan p as merged under another rounding, outside the files of the
 // model. overflow passes infinite values on.
-func (m *Model) rounded(o *output, r transform.Rounding, overflow bool) (*merged, error) {
+func (m *Model) rounded(p *planner, o *output, r transform.Rounding, overflow bool) (*merged, error) {
 	again := *o
 	var err error
-	if again.chain, err = m.plan.bindEdits(o, written(o.chain), r, overflow); err != nil {
+	if again.chain, err = p.bindEdits(o, written(o.chain), r, overflow); err != nil {
 		return nil, err
 	}
 	// A tensor number of its own keeps the cached factors apart.

@@ -69,6 +69,10 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 	in.paths = append(in.paths, library.Dirs...)
 	stacks := false
 	for _, a := range library.Adapters {
+		if a.File != "" {
+			in.paths = append(in.paths, a.File) // what lies beside it is not the adapter's
+			continue
+		}
 		in.paths = append(in.paths, a.Dir)
 		for _, p := range a.Parts {
 			in.paths = append(in.paths, p.Dir)

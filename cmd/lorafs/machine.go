@@ -283,7 +283,13 @@ func checkAllowOther(m machine) check {
 }
 
 func checkCPU(machine) check {
-	return check{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
+	c := check{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
+	for _, t := range kernel.Tiers {
+		if t.OnDemand && t != kernel.Default && t.Available() {
+			c.Value += fmt.Sprintf(" (LORAFS_KERNEL=%s uses %s)", t.Name, t.Name)
+		}
+	}
+	return c
 }
 
 func checkMemory(m machine) check {

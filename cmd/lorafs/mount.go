@@ -145,13 +145,13 @@ func serve(ctx context.Context, o mountOptions, io stdio, pipe *os.File, log *sl
 		log.Info(n)
 	}
 	defer closeInto(&err, func() error { return unmount(server, signals, log) })
+	log.Info("mounted", "mountpoint", o.mountpoint, "models", len(in.models), "broken", len(in.broken))
 	summary := in.summary(o.mountpoint)
 	if pipe == nil {
 		io.note("%s", summary)
 	} else if err := reportReady(pipe, logFile, summary); err != nil {
 		return err
 	}
-	log.Info("mounted", "mountpoint", o.mountpoint, "models", len(in.models), "broken", len(in.broken))
 	tuneMemory()
 	wait(server, signals)
 	log.Info("unmounting", "mountpoint", o.mountpoint)

@@ -23,6 +23,7 @@ func mergeFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "density", Usage: "`SHARE` of the values that ties, dare and magnitude_prune keep, 0 to 1", DefaultText: "none"},
 		&cli.StringFlag{Name: "majority-sign", Value: "total", Usage: "how ties finds the sign of most, by `METHOD`: total (the sum), or frequency (the count)"},
 		&cli.Int64Flag{Name: "seed", Usage: "`NUMBER` from which dare draws what it drops"},
+		&cli.StringFlag{Name: "experts", Usage: "read the columns of lora_B of stacked experts in `ORDER`: rank-major (PEFT's), or grouped (by expert, unsloth's until 2026-09), whatever the adapter says"},
 		&cli.BoolFlag{Name: "allow-unused", Usage: "accept an adapter with tensors that nothing uses"},
 		&cli.BoolFlag{Name: "allow-nonfinite", Usage: "accept NaN and Inf in an adapter"},
 	}
@@ -30,6 +31,15 @@ func mergeFlags() []cli.Flag {
 
 func mergeOptions(c *cli.Context) (lazymerge.Options, error) {
 	o := lazymerge.Options{AllowUnused: c.Bool("allow-unused"), AllowNonFinite: c.Bool("allow-nonfinite")}
+	switch name := c.String("experts"); name {
+	case "":
+	case "rank-major":
+		o.Experts = transform.RankMajor
+	case "grouped":
+		o.Experts = transform.ByExpert
+	default:
+		return o, &usageError{command: c.Command.Name, err: fmt.Errorf("--experts %q: known are rank-major, grouped", name)}
+	}
 	switch name := c.String("rounding"); name {
 	case "peft":
 		o.Rounding = transform.PEFT

@@ -34,9 +34,11 @@ class Case:
     twin: str = ""  # "untied": a base with its own head; "layers": a base with the layers written out
     twin_lora: dict[str, Any] = field(default_factory=dict)
     edit: Callable[[Path], None] | None = None  # what happened to the adapter's files after PEFT saved them
+    before: Callable[[Path], None] | None = None  # the same before PEFT merges it
     refusal: tuple[str, ...] = ()
     against: str = ""  # another base, which the adapter was not trained on
     card: bool = False
+    approximate: float = 0  # PEFT's merge is not reproducible to the bit: error allowed, relative to a tensor's largest magnitude
     sweep: bool = False  # made for runs with another seed only, not committed
     notes: str = ""
 

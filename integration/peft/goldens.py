@@ -18,6 +18,7 @@ case.json:
     prefix      component that names in the merged model may have or lack
     config      fields of config.json, by dotted path, with the value that they must have
     refusal     for refuse: words that the message must contain
+    approximate error allowed on 16-bit bases, relative to a tensor's largest magnitude, in up to 5 % of its elements
     notes       what a reader of a failure should know
     stack       of a case with several adapters: their directories in DIR/cases/NAME with weights, a@0.7
     flags       further flags of the command
@@ -55,6 +56,7 @@ from safetensors.torch import load_file, save_file
 import bases
 import breaks
 import compare
+import experts
 import stacks
 import sweep
 from case import DTYPES, Case
@@ -80,10 +82,19 @@ def base_name(case: Case | stacks.Stack) -> str:
 
 
 def make_base(case: Case, seed: int, out: Path) -> None:
-    builder = (bases.BASES | sweep.BUILDERS)[case.base.removesuffix("_sharded")]
+    name = case.base.removesuffix("_sharded").removesuffix("_fused")
+    builder = (bases.BASES | sweep.BUILDERS | experts.BASES)[name]
     model = bases.randomise(builder(bases.Dims(seed)), seed_of(case.base, seed))
     shard = bases.SHARD_BYTES.get(case.base, 5_000_000)
-    model.to(TORCH_DTYPES[case.dtype]).save_pretrained(out, max_shard_size=shard)
+    save_model(case, model.to(TORCH_DTYPES[case.dtype]), out, max_shard_size=shard)
+    if name in experts.BASES:  # some parameters keep a dtype of their own when they are loaded
+        save_model(case, model_class(case, out).from_pretrained(out, dtype=TORCH_DTYPES[case.dtype]), out)
+
+
+def save_model(case: Case, model: tf.PreTrainedModel, out: Path, **options: Any) -> None:
+    """As the base is stored: a base called …_fused has its experts as in memory."""
+    model.save_pretrained(out, save_original_format=not case.base.endswith("_fused"), **options)
+    experts.lay_out(case.base, out)
 
 
 def model_class(case: Case, base: Path) -> type[tf.PreTrainedModel]:
@@ -156,7 +167,7 @@ def merge(case: Case, base: Path, adapter: Path, work: Path) -> Path:
     """What a user of PEFT does; returns the directory of the merged model."""
     model = PeftModel.from_pretrained(load_model(case, base), adapter)
     work.mkdir(parents=True)
-    model.merge_and_unload(safe_merge=case.safe).save_pretrained(work)
+    save_model(case, model.merge_and_unload(safe_merge=case.safe), work)
     return work
 
 
@@ -227,6 +238,8 @@ def make_case(case: Case, seed: int, root: Path) -> None:
     base, out = root / "bases" / base_name(case), root / "cases" / case.name
     adapter = out / "adapter"
     save_adapter(case, train_adapter(case, base, seed), base, adapter)
+    if case.before is not None:
+        case.before(adapter)
     record: dict[str, Any] = {"base": case.against or base.name, "expect": case.expect, "rounding": "twice" if case.safe else "peft"}
     if case.expect == "refuse":
         record["refusal"] = list(case.refusal)
@@ -237,6 +250,8 @@ def make_case(case: Case, seed: int, root: Path) -> None:
             record |= record_merged(case, base, merged, out)
     if case.edit is not None:
         case.edit(adapter)
+    if case.approximate:
+        record["approximate"] = case.approximate
     if case.notes:
         record["notes"] = case.notes
     (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")

@@ -13,6 +13,7 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
@@ -103,6 +104,8 @@ var cases = []struct {
 	{"adapter-is-base", findAdapter(map[string]string{"b/config.json": "{}", "b/model.safetensors": goodFile}, "b")},
 	{"adapter-not-found", findAdapter(map[string]string{"b/x.txt": ""}, "b")},
 	{"base-config-broken", openBase(map[string]string{"config.json": "{", "model.safetensors": goodFile}, "")},
+	{"experts-mismatch", given(&lazymerge.EditError{Adapter: "a", Err: &transform.ExpertsError{Other: "x", Rows: 3, Experts: 2}})},
+	{"experts-orientation", given(&lazymerge.OrientationError{Adapter: "a", Tensor: "t"})},
 	{"base-converted-tensor", given(&lazymerge.EditError{Adapter: "a", Err: &resolve.ConvertedError{Module: "m", Param: "weight", Sources: []string{"x"}}})},
 	{"base-inconsistent", given(&lazymerge.BaseError{Path: "p", Tensor: "t", Reason: "r"})},
 	{"base-is-adapter", openBase(map[string]string{"adapter_config.json": "{}", "adapter_model.safetensors": ""}, "")},
@@ -142,14 +145,16 @@ var cases = []struct {
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p", Err: &fs.PathError{Op: "read", Path: "p", Err: syscall.EIO}})},
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p"})},
 	{"file-unreadable", given(&fs.PathError{Op: "open", Path: "p", Err: syscall.ENOTCONN})},
-	{"format-unsupported", findAdapter(map[string]string{"k.safetensors": goodFile}, "k.safetensors")},
+	{"format-unsupported", findAdapter(map[string]string{"k/pytorch_lora_weights.bin": ""}, "k")},
 	{"index-broken", openBase(map[string]string{"model.safetensors.index.json": "<html>"}, "")},
 	{"index-broken", given(&safetensors.IndexError{Detail: "d"})},
 	{"index-leaves", openBase(map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":"../x.safetensors"}}`}, "")},
-	{"init-changes-base", openConfig(`{"peft_type":"LORA","r":1,"init_lora_weights":"pissa"}`)},
+	{"init-changes-base", openConfig(`{"peft_type":"LORA","r":1,"init_lora_weights":"pissa_niter_4"}`)},
 	{"input-changed", given(&lazymerge.InputChangedError{Path: "p", Err: &safetensors.ChangedError{Path: "p"}})},
 	{"input-changed", given(&safetensors.ChangedError{Path: "p"})},
 	{"interrupted", given(fmt.Errorf("open: %w", context.Canceled))},
+	{"draw-impossible", given(&transform.JointError{Transform: "tinylora", Reason: "r", Err: &resolve.OrderError{Module: "m"}})},
+	{"draw-impossible", given(&resolve.OrderError{Module: "m"})},
 	{"layer-unsupported", given(&transform.LayerError{Tensor: "t", Transform: "dora"})},
 	{"layers-replicated-wrongly", given(&lazymerge.ReplicationError{Adapter: "a", Reason: "r"})},
 	{"limit", openBase(map[string]string{"model.safetensors": "", strings.Repeat("d/", 20) + "x": ""}, "")},
@@ -161,6 +166,7 @@ var cases = []struct {
 		_, err := modeldir.OpenBase(dir)
 		return err
 	}},
+	{"metadata-field", given(&single.MetadataError{File: "f", Reason: "r"})},
 	{"name-collision", findAdapter(map[string]string{"a/adapter_config.json": "", "b/a/adapter_config.json": ""}, "a", "b/a")},
 	{"name-invalid", findAdapter(map[string]string{"a/adapter_config.json": ""}, ".x=a")},
 	{"no-healthy-checkpoint", given(&modeldir.NoCheckpointError{Dir: "d"})},
@@ -197,6 +203,7 @@ var cases = []struct {
 	{"tensor-duplicate", given(&peft.DuplicateTensorError{File: "f"})},
 	{"tensor-nonfinite", openWeights(raw("{"+pair+"}", strings.Repeat("\xff", 16)))},
 	{"tensor-unknown", openWeights(raw(`{`+pair+`,"base_model.model.q.lora_Q.weight":{"dtype":"F32","shape":[4],"data_offsets":[16,32]}}`, zeros16+zeros16))},
+	{"tensor-value", given(&single.ValueError{File: "f", Tensor: "t", Reason: "r"})},
 	{"tensor-unmatched", given(&lazymerge.UnmatchedError{Tensors: []lazymerge.Unmatched{{Keys: []string{"k"}}}})},
 	{"tensor-unmatched", given(&resolve.NotFoundError{Module: "m", Param: "weight"})},
 	{"type-never", openConfig(`{"peft_type":"PROMPT_TUNING"}`)},

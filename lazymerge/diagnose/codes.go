@@ -44,7 +44,7 @@ var codes = []code{
 	{
 		name:  "base-converted-tensor",
 		title: "The adapter was trained on weights that the base stores in another form",
-		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores apart or fused (experts, fused projections). Merging into such tensors is not supported yet.",
+		cause: "transformers builds this parameter while it loads the model, out of tensors that the checkpoint stores in another way. A low-rank change of joined, split, stacked and transposed tensors can be merged; one of rows in another order (rotary embeddings), and other kinds of change, cannot by this version.",
 		fix:   "Merge this adapter with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
 	},
 	{
@@ -132,6 +132,12 @@ var codes = []code{
 		fix:   "Free some space, or name a directory on another disk.",
 	},
 	{
+		name:  "draw-impossible",
+		title: "What the adapter did not save cannot be drawn again",
+		cause: "The adapter was saved without its random projections or indices. Those are drawn from a seed in the size or the order of the model's modules, and this base does not tell them: its class is not one of transformers', or has no such modules.",
+		fix:   "Check that config.json of the base names its class. Otherwise load the adapter in PEFT once and save it with save_projection=True (UniLoRA: save_indices=True).",
+	},
+	{
 		name:  "dtype-unsupported",
 		title: "An element type cannot be merged",
 		cause: "Merging works on BF16, F16, F32 and F64 weights. Integer and 8-bit types are mostly quantised weights, whose values mean something only together with their scales.",
@@ -142,6 +148,18 @@ var codes = []code{
 		title: "An error without a diagnosis",
 		cause: "The error is not about the form of an input, or it is one that this version does not explain.",
 		fix:   "Read the message; report it when it makes no sense.",
+	},
+	{
+		name:  "experts-mismatch",
+		title: "The adapter is for another number of experts than the base has",
+		cause: "The factors of a stack of experts hold the same rank for each expert. Their size is not a multiple of the base's number of experts, or an expert is named that the base does not have. The adapter was trained on another model of the family, or on a pruned one.",
+		fix:   "Use the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint.",
+	},
+	{
+		name:  "experts-orientation",
+		title: "The factors of an expert fit both ways round",
+		cause: "The experts' matrices are square, and releases of PEFT differ in which factor is for the inputs. Other tensors of the file tell, or the peft_version in adapter_config.json together with an architecture that this version knows; here neither does.",
+		fix:   "Put the release of PEFT that trained the adapter into adapter_config.json:\n\t\"peft_version\": \"0.19.1\"",
 	},
 	{
 		name:  "file-kind",
@@ -164,8 +182,8 @@ var codes = []code{
 	{
 		name:  "format-unsupported",
 		title: "The adapter is in a format that is not read yet",
-		cause: "This version reads adapters that PEFT saved: a directory with adapter_config.json and adapter_model.safetensors. Single files of kohya, LyCORIS and diffusers are not read yet.",
-		fix:   "Convert it to a PEFT adapter, or wait for a version that reads the format.",
+		cause: "Adapters are read as PEFT saves them (a directory with adapter_config.json and adapter_model.safetensors), and as one safetensors file of kohya, LyCORIS or diffusers. Pickle files can run code when they are read, so they are not.",
+		fix:   "Save it again as safetensors, with the program that made it.",
 	},
 	{
 		name:  "index-broken",
@@ -220,6 +238,12 @@ var codes = []code{
 		title: "A symbolic link leaves the directory",
 		cause: "Links are followed inside the named directory and into the blobs of a Hugging Face cache. A link to elsewhere could show a file that nobody named, so it is not followed.",
 		fix:   "Name the directory that the link points into, or replace the link by the file:\n\tln -f {target} {link}",
+	},
+	{
+		name:  "metadata-field",
+		title: "The settings in the adapter's header cannot be honoured",
+		cause: "diffusers writes the settings of an adapter into the header of its file (lora_adapter_metadata). They are damaged, or change the merge in a way that this version does not know.",
+		fix:   "Save the adapter again with diffusers. A file without these settings is read as well: its scale is then alpha divided by the rank where it has an alpha, else 1.",
 	},
 	{
 		name:  "name-collision",
@@ -283,9 +307,9 @@ var codes = []code{
 	},
 	{
 		name:  "rank-mismatch",
-		title: "The rank in adapter_config.json is not that of the weights",
-		cause: "r or rank_pattern says another rank than the tensors have, so the scale would be wrong too. Config and weights may come from different runs or checkpoints.",
-		fix:   "Copy adapter_config.json from the run that wrote the weights.",
+		title: "The rank in the settings is not that of the weights",
+		cause: "r or rank_pattern, in adapter_config.json or in the settings that diffusers keeps in the file's header, says another rank than the tensors have, so the scale would be wrong too. Settings and weights may come from different runs or checkpoints.",
+		fix:   "Copy adapter_config.json from the run that wrote the weights. A single file is to be saved again by the program that made it.",
 	},
 	{
 		name:  "revision-missing",
@@ -303,7 +327,7 @@ var codes = []code{
 		name:  "shape-mismatch",
 		title: "The adapter's shapes do not fit the base",
 		cause: "A tensor of the adapter has another size than the base's tensor asks for. The adapter was trained on another model, often another size of the same family, or on a base with a resized vocabulary.",
-		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint.",
+		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint, as is ss_base_model_version in a single file's header.",
 	},
 	{
 		name:  "shards-missing",
@@ -351,13 +375,13 @@ var codes = []code{
 		name:  "tensor-counterpart-missing",
 		title: "Tensors of the adapter lack their counterpart",
 		cause: "An adapter has several tensors for a module, LoRA for example lora_A and lora_B. One of them is missing: tensors were filtered by name, or the file was put together by hand.",
-		fix:   "Save the adapter again with PEFT's save_pretrained.",
+		fix:   "Save the adapter again with the program that made it (PEFT: save_pretrained).",
 	},
 	{
 		name:  "tensor-duplicate",
 		title: "Two tensors of the adapter mean the same parameter and differ",
-		cause: "The file holds a parameter under two names, with and without a wrapper's prefix or an adapter's name, with different values. It was probably put together from two checkpoints.",
-		fix:   "Save the adapter again with PEFT's save_pretrained.",
+		cause: "The file holds a parameter under two names, with and without a wrapper's prefix or an adapter's name, with different values, or changes it in two ways. It was probably put together from two checkpoints.",
+		fix:   "Save the adapter again with the program that made it.",
 	},
 	{
 		name:  "tensor-nonfinite",
@@ -368,14 +392,20 @@ var codes = []code{
 	{
 		name:  "tensor-unknown",
 		title: "The adapter holds tensors that mean nothing to its type",
-		cause: "The names are not those that PEFT writes for this type of adapter. The file may be a whole model, or come from another trainer or a newer version of PEFT. Leaving them out could lose a part of the training.",
-		fix:   "Save the adapter again with PEFT's save_pretrained. If the tensors are of no use:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+		cause: "The names are not those that PEFT, or in a single file sd-scripts, LyCORIS or diffusers, write for this type of adapter. The file may be a whole model, or come from another trainer or a newer version. Leaving them out could lose a part of the training.",
+		fix:   "Save the adapter again with the program that made it (PEFT: save_pretrained). If the tensors are of no use:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
 	},
 	{
 		name:  "tensor-unmatched",
 		title: "The base has no tensors for modules of the adapter",
 		cause: "The adapter was trained on another model, or on the same model in another class (a vision-language model instead of its text part), whose modules have other names.",
-		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint. To merge the rest without them:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+		fix:   "Name the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint, as is ss_base_model_version in a single file's header. To merge the rest without them:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "tensor-value",
+		title: "A tensor does not hold the number that its name promises",
+		cause: "A scale such as alpha is one number. The file was written by a program that means something else by the name, or it was damaged.",
+		fix:   "Get the adapter again, or save it again with the program that made it.",
 	},
 	{
 		name:  "type-never",

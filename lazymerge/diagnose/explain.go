@@ -11,6 +11,7 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
@@ -81,8 +82,12 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("output-in-input", e.Path, "", e.Error(), nil))
 	case *lazymerge.StackConflictError:
 		return one(finding("stack-conflict", "", e.Tensor, e.Error(), nil))
+	case *lazymerge.StackTypeError:
+		return one(finding("stack-conflict", "", "", e.Error(), nil))
 	case *lazymerge.CombineError:
 		return one(finding("stack-combine", "", "", e.Error(), nil))
+	case *lazymerge.OrientationError:
+		return one(finding("experts-orientation", e.Adapter, e.Tensor, e.Error(), nil))
 	case *lazymerge.ReplicationError:
 		return one(finding("layers-replicated-wrongly", e.Adapter, "", e.Error(), nil))
 	}
@@ -122,8 +127,12 @@ func explainTransform(err error) []Finding {
 		return one(finding("dtype-unsupported", "", e.Tensor, e.Error(), nil))
 	case *transform.LayerError:
 		return one(finding("layer-unsupported", "", e.Tensor, e.Error(), nil))
+	case *transform.JointError:
+		return one(finding("draw-impossible", "", "", e.Error(), nil))
 	case *transform.IndexError:
 		return one(finding("row-out-of-range", "", e.Tensor, e.Error(), nil))
+	case *transform.ExpertsError:
+		return one(finding("experts-mismatch", "", e.Tensor, e.Error(), nil))
 	case *transform.OverflowError:
 		return one(finding("overflow", "", e.Tensor, e.Error(), nil))
 	case *transform.WeightError:
@@ -144,12 +153,15 @@ func explainResolve(err error) []Finding {
 		return one(finding("tensor-unmatched", "", e.Module+"."+e.Param, e.Error(), nil))
 	case *resolve.AmbiguousError:
 		return one(finding("tensor-ambiguous", "", e.Module+"."+e.Param, e.Error(), nil))
+	case *resolve.OrderError:
+		return one(finding("draw-impossible", "", e.Module, e.Error(), nil))
 	case *resolve.ConvertedError:
 		return one(finding("base-converted-tensor", "", e.Module+"."+e.Param, e.Error(), nil))
 	}
 	return nil
 }
 
+// explainPeft explains errors of both readers of adapters.
 func explainPeft(err error) []Finding {
 	switch e := err.(type) {
 	case *peft.ConfigError:
@@ -174,6 +186,10 @@ func explainPeft(err error) []Finding {
 		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
 	case *peft.NonFiniteError:
 		return one(finding("tensor-nonfinite", e.File, e.Tensor, e.Error(), nil))
+	case *single.MetadataError:
+		return one(finding("metadata-field", e.File, "", e.Error(), nil))
+	case *single.ValueError:
+		return one(finding("tensor-value", e.File, e.Tensor, e.Error(), nil))
 	case *peft.RankError:
 		return one(finding("rank-mismatch", e.File, e.Tensor, e.Error(), nil))
 	}
@@ -193,7 +209,7 @@ func explainUnsupported(e *peft.UnsupportedError) Finding {
 		return finding("weights-several-adapters", e.Path, "", e.Error(), nil)
 	case strings.HasPrefix(e.Field, "adapter_model."):
 		return explainTorch(filepath.Join(e.Path, e.Field), e.Error())
-	case e.Field == "init_lora_weights" && !e.Never:
+	case e.Field == "init_lora_weights":
 		return finding("init-changes-base", e.Path, "", e.Error(), nil)
 	case e.Never:
 		return finding("type-never", e.Path, "", e.Error(), nil)

@@ -13,7 +13,8 @@ type call struct {
 	next, after    int // bytes of A to the next tile, and from there to the one after it
 	signed         int // not 0: sums may be -0, which counts as +0
 	rows           int // of a tile of quads; of which those are left that were not done
-	left           int // tiles of quads that are not done
+	left           int // tiles of quads that are not done, and where the next one is
+	srcAt, dstAt   int // from src and dst: a pointer must not leave its memory
 	scale          float32
 	park           [24 * 16]float32 // sums of the runs before
 }
@@ -61,9 +62,10 @@ type shape struct {
 }
 
 // shapes are those of an instruction set: for several rows and for one. A set that has
-// quads takes them in the pairwise order where it can; they need factors that
-// pairLeft and pairRight have made pairs of.
+// quads takes them in the pairwise order where it can, and before that its matrix unit;
+// quads need factors that pairLeft and pairRight have made pairs of.
 type shapes struct {
 	chain, chainRow, pair, pairRow, quad shape
 	pairLeft, pairRight                  func(*call)
+	matrix                               *matrix
 }

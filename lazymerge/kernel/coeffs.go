@@ -11,7 +11,8 @@ type Coeffs struct {
 	notes      []note    // of each row
 	folded     []float32 // values times a power of two
 	left       []uint32  // values in pairs, see pairs.go
-	right      []uint32  // panels of A in pairs
+	right      paired    // A in pairs
+	tiles      *tiles    // of a matrix unit, once it was used
 	work       work
 }
 

@@ -2,8 +2,8 @@ package kernel
 
 import "math"
 
-// Load widens the elements of src.
-func Load(dst []float32, src []byte, t DType) {
+// load widens the elements of src.
+func load(dst []float32, src []byte, t DType) {
 	switch t {
 	case BF16:
 		src = src[:2*len(dst)]
@@ -23,15 +23,15 @@ func Load(dst []float32, src []byte, t DType) {
 	}
 }
 
-// Store rounds the values of src to nearest even and tells whether all results are
-// finite.
-func Store(dst []byte, src []float32, t DType) bool {
+// store rounds the values of src times by to nearest even and tells whether all results
+// are finite.
+func store(dst []byte, src []float32, by float32, t DType) bool {
 	ok := true
 	switch t {
 	case BF16:
 		dst = dst[:2*len(src)]
 		for j, x := range src {
-			if x != x {
+			if x *= by; x != x {
 				x = float32(math.NaN())
 			}
 			out := toBF16(x)
@@ -41,14 +41,14 @@ func Store(dst []byte, src []float32, t DType) bool {
 	case F16:
 		dst = dst[:2*len(src)]
 		for j, x := range src {
-			out := toF16(x)
+			out := toF16(by * x)
 			ok = ok && out&expF16 != expF16
 			le.PutUint16(dst[2*j:], out)
 		}
 	default:
 		dst = dst[:4*len(src)]
 		for j, x := range src {
-			out := math.Float32bits(x)
+			out := math.Float32bits(by * x)
 			ok = ok && out&expF32 != expF32
 			le.PutUint32(dst[4*j:], out)
 		}

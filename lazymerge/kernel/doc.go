@@ -31,6 +31,12 @@
 // tile with a result that is not finite, and pure Go computes it: that finds overflows
 // and makes NaNs equal, too.
 //
+// The amx tier is on demand: LORAFS_KERNEL=amx (FromEnv) chooses it, the package does
+// not, until a processor has run its tests; see amxByDefault.
+//
+// Beside products there are loops over plain runs of values (vector.go): conversions,
+// scaled additions, elementwise products, sums of squares.
+//
 // Nothing here allocates once the buffers have grown, and nothing is retained. Dst and
 // Src may be the same memory but may not overlap otherwise; neither has to be aligned.
 // The package knows no tensor, no file and no adapter.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"math"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -25,6 +26,7 @@ type Factor struct {
 	Rank, Cols int
 	values     []float32
 	grain      grain
+	serial     uint64
 }
 
 func packedValues(rank, cols int) int {
@@ -44,7 +46,7 @@ func View(packed []byte, rank, cols int) Factor {
 		mantissa: binary.LittleEndian.Uint32(packed),
 		least:    binary.LittleEndian.Uint32(packed[4:]),
 		most:     binary.LittleEndian.Uint32(packed[8:]),
-	}}
+	}, serial: binary.LittleEndian.Uint64(packed[16:])}
 	if n := packedValues(rank, cols); n > 0 {
 		f.values = unsafe.Slice((*float32)(unsafe.Pointer(&packed[headerBytes])), n)
 	}
@@ -97,11 +99,15 @@ func (p *Packer) Column(j int, col []float32) {
 	}
 }
 
+// packings counts the factors that were finished: equal numbers mean equal values.
+var packings atomic.Uint64
+
 // Finish completes the packed bytes.
 func (p *Packer) Finish() {
 	binary.LittleEndian.PutUint32(p.head, p.factor.grain.mantissa)
 	binary.LittleEndian.PutUint32(p.head[4:], p.factor.grain.least)
 	binary.LittleEndian.PutUint32(p.head[8:], p.factor.grain.most)
+	binary.LittleEndian.PutUint64(p.head[16:], packings.Add(1))
 }
 
 // keep is x as packed, noted in g.

@@ -341,6 +341,32 @@ func TestTinyProducts(t *testing.T) {
 	})
 }
 
+// TestLeastProducts has sums around the least normal number: of two products that differ
+// by one in their last places.
+func TestLeastProducts(t *testing.T) {
+	eachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(4, 2))
+		for n := range 64 {
+			c := newCase(r, 5, 70, []int{3, 4, 8, 33}[n%4], kernel.F32, brain)
+			c.scale = 0x1p100
+			clear(c.a)
+			clear(c.b)
+			clear(c.src)
+			x, first := 130+r.IntN(125), r.IntN(c.rank-2)
+			for j := range c.cols {
+				c.a[first*c.cols+j] = float32(math.Ldexp(float64(x), -50-n%5))
+				c.a[(first+2)*c.cols+j] = float32(math.Ldexp(float64(x+1), -50-n%5))
+			}
+			for i := range c.rows { // x² - (x-1)·(x+1) is 1
+				c.b[i*c.rank+first] = float32(math.Ldexp(float64(x), -80+n/5))
+				c.b[i*c.rank+first+2] = float32(math.Ldexp(float64(1-x), -80+n/5))
+			}
+			c.pack()
+			c.check(t, kernel.Once)
+		}
+	})
+}
+
 func TestLastTierIsPureGo(t *testing.T) {
 	last := kernel.Tiers[len(kernel.Tiers)-1]
 	if last.Name != "go" || !last.Available() {

@@ -20,6 +20,8 @@ var offsets = map[string]uintptr{
 	"signed": 88,
 	"rows":   96,
 	"left":   104,
-	"scale":  112,
-	"park":   116,
+	"srcAt":  112,
+	"dstAt":  120,
+	"scale":  128,
+	"park":   132,
 }

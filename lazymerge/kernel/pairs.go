@@ -20,25 +20,57 @@ func (r *strips) pairLeft(top, bottom int, by float32) {
 	r.shapes.pairLeft(c)
 }
 
-// pairRight makes pairs of the columns [left,right) of A. left begins a panel.
-func (r *strips) pairRight(left, right int) {
-	b := r.B
-	panels := (right - left + panel - 1) / panel
-	b.right = aligned(b.right, panels*quads(r.A.Rank)*2*panel)
-	c := &b.work.call
+// paired holds pairs of the right factor.
+type paired struct {
+	memory []uint32
+	words  []uint32 // part of memory
+	kept   uint64   // serial of the factor of which words holds all pairs, or 0
+}
+
+// reserve makes room for n words at a multiple of 64 bytes, and keeps nothing.
+func (p *paired) reserve(n int) {
+	p.memory, p.words = lines(p.memory, n)
+	p.kept = 0
+}
+
+// prepare makes pairs of the columns [left,right) of A, unless it has those of all
+// columns: calls with the same factor share them where they are not many.
+func (r *strips) prepare(left, right int) {
+	if !r.quads {
+		return
+	}
+	p, serial := &r.B.right, r.A.serial
+	panels := (r.A.Cols + panel - 1) / panel
+	words := 2 * panel * quads(r.A.Rank) // of a panel
+	if serial == 0 || 4*panels*words > keptBytes {
+		r.first = left
+		p.reserve((right - left + panel - 1) / panel * words)
+		r.pairRight(p.words, left, right)
+		return
+	}
+	r.first = 0
+	if p.kept == serial {
+		return
+	}
+	p.reserve(panels * words)
+	for j := 0; j < panels; j++ {
+		r.pairRight(p.words[j*words:], j*panel, (j+1)*panel)
+	}
+	p.kept = serial
+}
+
+// pairRight fills dst with pairs of the columns [left,right) of A. left begins a panel.
+func (r *strips) pairRight(dst []uint32, left, right int) {
+	c := &r.B.work.call
 	c.a = unsafe.Pointer(unsafe.SliceData(r.A.from(left)))
-	c.dst = unsafe.Pointer(unsafe.SliceData(b.right))
-	c.count, c.rank = panels, r.A.Rank
+	c.dst = unsafe.Pointer(unsafe.SliceData(dst))
+	c.count, c.rank = (right-left+panel-1)/panel, r.A.Rank
 	r.shapes.pairRight(c)
 }
 
-// aligned is grow at a multiple of 64 bytes.
-func aligned(s []uint32, n int) []uint32 {
-	const line = 64 / 4
-	if cap(s) >= n {
-		return s[:n]
-	}
-	s = make([]uint32, n+line)
-	at := -uintptr(unsafe.Pointer(unsafe.SliceData(s))) / 4 % line
-	return s[at : int(at)+n]
+// lines grows memory and returns n words of it that begin at a multiple of 64 bytes.
+func lines(memory []uint32, n int) (grown, words []uint32) {
+	memory = grow(memory, n+15)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))) & 63 / 4
+	return memory, memory[skip : skip+n]
 }

@@ -64,31 +64,8 @@ func (a *Args) add(at int, d []float32) bool {
 
 func (a *Args) sum(dst []float32, at int, d []float32) {
 	size := a.DType.Size()
-	Load(dst, a.Src[at*size:(at+len(d))*size], a.DType)
+	load(dst, a.Src[at*size:(at+len(d))*size], a.DType)
 	for j, x := range d {
 		dst[j] += float32(a.Scale * x)
 	}
-}
-
-// AddScaled fills dst with src + by·delta, rounded once, and returns the first element
-// that was finite and is no longer, or -1.
-func AddScaled(dst, src []byte, delta []float32, by float32, t DType) int {
-	const step = 256
-	size := t.Size()
-	bad := -1
-	var kept [4 * step]byte // dst may be src
-	for at := 0; at < len(delta); at += step {
-		d := delta[at:min(at+step, len(delta))]
-		from := kept[:copy(kept[:len(d)*size], src[at*size:])]
-		if add(dst[at*size:][:len(from)], from, d, by, t) || bad >= 0 {
-			continue
-		}
-		for j := range d {
-			var one [4]byte
-			if bad < 0 && !add(one[:size], from[j*size:(j+1)*size], d[j:j+1], by, t) {
-				bad = at + j
-			}
-		}
-	}
-	return bad
 }

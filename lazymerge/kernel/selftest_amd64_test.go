@@ -10,6 +10,7 @@ func TestSelfTest(t *testing.T) {
 		present bool
 		shapes  *shapes
 	}{
+		"amx":        {hasAVX512 && amxAllowed(), avx512Shapes.withMatrix()},
 		"avx512bf16": {hasAVX512BF16, avx512Shapes.withQuad()},
 		"avx512":     {hasAVX512, &avx512Shapes},
 		"avx2":       {hasAVX2, &avx2Shapes},

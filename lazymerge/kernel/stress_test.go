@@ -16,6 +16,9 @@ import (
 	"lorafs/lazymerge/kernel"
 )
 
+// stressRounds is how often each worker computes.
+var stressRounds = 300
+
 // TestStress computes under garbage collection, a CPU profile and preemption signals.
 func TestStress(t *testing.T) {
 	if err := pprof.StartCPUProfile(io.Discard); err != nil {
@@ -44,7 +47,7 @@ func TestStress(t *testing.T) {
 			args := c.args()
 			pure().AddLowRank(&args)
 			want := bytes.Clone(args.Dst)
-			for range 300 {
+			for range stressRounds {
 				for _, tier := range kernel.Tiers {
 					if tier == pure() || !tier.Available() {
 						continue

@@ -51,7 +51,9 @@ func (s *shapes) run(a *Args, dst []byte, sums []float32) int {
 	_ = a.Src[:n*r.size]
 	for i := 0; i < a.B.rows; {
 		next := i + a.alike(i)
-		r.rows(i, next)
+		if left := r.byTiles(i, next); left < next {
+			r.rows(left, next)
+		}
 		i = next
 	}
 	a.B.work.call = call{}
@@ -88,14 +90,6 @@ func (r *strips) rows(top, bottom int) {
 	if whole < r.A.Cols {
 		r.prepare(whole, r.A.Cols)
 		r.each(o, top, bottom, func(s *shape, i, n int) { r.edge(s, i, n, whole) })
-	}
-}
-
-// prepare makes the columns [left,right) of A ready.
-func (r *strips) prepare(left, right int) {
-	if r.quads {
-		r.pairRight(left, right)
-		r.first = left
 	}
 }
 
@@ -173,7 +167,7 @@ func (r *strips) fromPanels(c *call, cols, i, j int) {
 func (r *strips) fromPairs(c *call, i, j int) {
 	n := 2 * quads(r.A.Rank) // pairs of a column
 	c.rank = 2 * n
-	c.a = unsafe.Pointer(&r.B.right[(j-r.first)*n])
+	c.a = unsafe.Pointer(&r.B.right.words[(j-r.first)*n])
 	c.b = unsafe.Pointer(&r.B.left[i*n])
 	c.next = 4 * panel * n
 	c.after = c.next

@@ -21,6 +21,10 @@ type Tier struct {
 	// milliseconds, after which callers look for cancellation. Within a call, assembly
 	// returns to Go at least every 100 µs, where the runtime can preempt.
 	Work int
+	// OnDemand keeps the package from choosing the tier: only Select does.
+	OnDemand bool
+
+	vectors *vectors // nil: pure Go
 }
 
 var pureGo = &Tier{
@@ -36,15 +40,15 @@ var pureGo = &Tier{
 var Tiers = append(assembled(), pureGo)
 
 // Names lists the tiers of all builds.
-var Names = []string{"avx512bf16", "avx512", "avx2", "neon", "go"}
+var Names = []string{"amx", "avx512bf16", "avx512", "avx2", "neon", "go"}
 
-// Default is the tier that the functions of the package use: the first available, or
-// what Select chose.
+// Default is the tier that the functions of the package use: the first available that
+// is not only on demand, or what Select chose.
 var Default = firstAvailable()
 
 func firstAvailable() *Tier {
 	for _, t := range Tiers {
-		if t.Available() {
+		if !t.OnDemand && t.Available() {
 			return t
 		}
 	}

@@ -119,6 +119,25 @@ func TestTiers(t *testing.T) {
 	}
 }
 
+// TestEveryRank takes bf16 factors of every rank. One weight is infinite, and so is one
+// result.
+func TestEveryRank(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(37, 38))
+			for rank := 1; rank <= 256; rank++ {
+				c := newCase(r, 1+r.IntN(33), 1+r.IntN(200), rank, dtypes[rank%3], brain)
+				size := c.dtype.Size()
+				for _, exponent := range []byte{0x7f, 0xff} { // infinite, or a NaN
+					n := size * r.IntN(c.rows*c.cols)
+					c.src[n+size-1], c.src[n+size-2] = exponent, 0x80
+				}
+				compare(t, tier, c, kernel.Rounding(rank/3%2), 2+rank*2%61)
+			}
+		})
+	}
+}
+
 // TestTierRowsAndColumns takes every number of rows and every width of the last tile.
 func TestTierRowsAndColumns(t *testing.T) {
 	for _, tier := range assembled() {
@@ -131,6 +150,24 @@ func TestTierRowsAndColumns(t *testing.T) {
 						compare(t, tier, newCase(r, 3, 2*i-1, 3, d, mask), kernel.Once, 2*i%64)
 					}
 				}
+			}
+		})
+	}
+}
+
+// TestTierRepacked gives other factors, in the same memory, to the same Coeffs.
+func TestTierRepacked(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(35, 36))
+			c := newCase(r, 9, 200, 19, kernel.BF16, brain)
+			for range 5 {
+				for i := range c.a {
+					c.a[i] = float32(r.IntN(255) - 127)
+				}
+				c.pack()
+				compare(t, tier, c, kernel.Once, 0)
+				compare(t, tier, c, kernel.Once, 0)
 			}
 		})
 	}

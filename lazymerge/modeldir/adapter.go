@@ -59,6 +59,15 @@ type reference struct {
 	parts []stackPart // of a stack, nil for one adapter
 }
 
+// diffusersWeights is the name under which diffusers saves an adapter for a pipeline.
+const diffusersWeights = "pytorch_lora_weights.safetensors"
+
+// looksLikeDiffusers reports whether a directory holds an adapter for a pipeline and
+// none of PEFT's.
+func looksLikeDiffusers(dir string) bool {
+	return exists(filepath.Join(dir, diffusersWeights)) && !looksLikeAdapter(dir)
+}
+
 // parseRef takes a reference apart. A path that exists as written wins over every
 // other reading, and NAME= over a stack whose first part holds an equals sign.
 func parseRef(ref string) (reference, error) {
@@ -106,8 +115,7 @@ func (r reference) find() (found, error) {
 		return r.findStack()
 	}
 	if !isDir(r.host) {
-		a := Adapter{Name: r.fileName(), Ref: r.ref, Dir: filepath.Dir(r.host), Err: fileProblem(r.host)}
-		return found{adapters: []Adapter{a}}, nil
+		return found{adapters: []Adapter{r.oneFile()}}, nil
 	}
 	s, err := newScope(r.host)
 	if err != nil {
@@ -122,6 +130,23 @@ func (r reference) find() (found, error) {
 	return found{adapters: []Adapter{a}}, nil
 }
 
+// oneFile opens an adapter that is one file, which a link may name wherever it is.
+func (r reference) oneFile() Adapter {
+	a := Adapter{Name: r.fileName(), Ref: r.ref, Dir: filepath.Dir(r.host), Err: fileProblem(r.host)}
+	if a.Err == nil {
+		a.File, a.Err = realFile(r.host)
+	}
+	return a
+}
+
+func realFile(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
 // fileName is the tree name of an adapter that is one file.
 func (r reference) fileName() string {
 	if r.name != "" {
@@ -130,7 +155,7 @@ func (r reference) fileName() string {
 	return strings.TrimSuffix(r.tree, weightsExt)
 }
 
-// fileProblem says why a file is no adapter that can be opened.
+// fileProblem says why a file is no adapter that is one file.
 func fileProblem(host string) error {
 	info, err := os.Stat(host)
 	if err != nil {
@@ -140,10 +165,10 @@ func fileProblem(host string) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return &FileKindError{Path: host, Mode: info.Mode()}
-	case isAdapterFile(name) && !strings.HasPrefix(name, "pytorch_lora_weights"):
+	case isAdapterFile(name) && name != diffusersWeights:
 		return &NotAdapterError{Path: host, Reason: "it is one file of an adapter directory", Names: []string{filepath.Dir(host)}}
 	case isWeights(name):
-		return &UnsupportedFileError{Path: host, Format: "an adapter in one safetensors file (kohya, LyCORIS, diffusers)"}
+		return nil
 	}
 	return &NotAdapterError{Path: host, Reason: "it is not a safetensors file"}
 }
@@ -152,16 +177,24 @@ func fileProblem(host string) error {
 // to be one gives a *NotAdapterError. Dir is set when there is an error, too.
 func (s scope) openAdapter() (Adapter, error) {
 	a := Adapter{Dir: s.root}
-	own := hasAdapterWeights(s.root)
+	own, diffusers := hasAdapterWeights(s.root), looksLikeDiffusers(s.root)
 	switch {
-	case !own && len(checkpoints(s.root)) > 0:
+	case !own && !diffusers && len(checkpoints(s.root)) > 0:
 		dir, note, err := s.newestHealthy()
 		if err != nil {
 			return a, err
 		}
 		a.Dir, a.Note, s = dir, note, s.at(dir)
+		if looksLikeDiffusers(dir) {
+			a.File, _, err = s.file(filepath.Join(dir, diffusersWeights))
+			return a, err
+		}
 	case own || exists(filepath.Join(s.root, adapterConfig)):
 		a.Note = furtherAdapters(s.root)
+	case diffusers:
+		var err error
+		a.File, _, err = s.file(filepath.Join(s.root, diffusersWeights))
+		return a, err
 	default:
 		return a, s.notAdapter()
 	}
@@ -193,10 +226,8 @@ func (s scope) notAdapter() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"} {
-		if names[name] {
-			return &UnsupportedFileError{Path: filepath.Join(s.root, name), Format: "a diffusers LoRA"}
-		}
+	if pickle := "pytorch_lora_weights.bin"; names[pickle] {
+		return &UnsupportedFileError{Path: filepath.Join(s.root, pickle), Format: "a diffusers LoRA in a pickle file, which is not read"}
 	}
 	for _, name := range adapterFiles {
 		if !names[name] {
@@ -264,7 +295,11 @@ func (s scope) libraryEntry(name string) (a Adapter, ok bool) {
 	}
 	if !info.IsDir() {
 		stem := strings.TrimSuffix(name, weightsExt)
-		return Adapter{Name: stem, Dir: s.root, Err: fileProblem(path)}, stem != name
+		a := Adapter{Name: stem, Dir: s.root, Err: fileProblem(path)}
+		if a.Err == nil {
+			a.File = real
+		}
+		return a, stem != name
 	}
 	if real == s.root {
 		return Adapter{}, false

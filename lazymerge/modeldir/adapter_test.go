@@ -94,7 +94,7 @@ func TestLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "bad-run! broken config-only diffusers! far! good link odd.INVALID! run style! weights-only"
+	want := "bad-run! broken config-only diffusers far! good link odd.INVALID! run style weights-only"
 	if got := adapterNames(lib); got != want || lib.Single || len(lib.Dirs) != 1 || lib.Dirs[0] != dir {
 		t.Errorf("single %v, adapters %s\nwant %s", lib.Single, got, want)
 	}
@@ -182,11 +182,40 @@ func TestAdaptersBesideTheDefault(t *testing.T) {
 	}
 }
 
+// TestDiffusersAdapters: what diffusers' trainers leave behind, and one file by itself.
+func TestDiffusersAdapters(t *testing.T) {
+	noHub(t)
+	const name = "pytorch_lora_weights.safetensors"
+	w := weights(t)
+	run := tree{"checkpoint-500/" + name: w, "checkpoint-1000/" + name: w, "checkpoint-1500/" + name: "", "checkpoint-1000/optimizer.bin": ""}.write(t, realDir(t))
+	lib, err := FindAdapters([]string{run})
+	if err != nil || !lib.Single || lib.Adapters[0].File != run+"/checkpoint-1000/"+name || !strings.Contains(lib.Adapters[0].Note, "checkpoint-1500") {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	done := tree{name: w, "checkpoint-500/" + name: w}.write(t, realDir(t))
+	lib, err = FindAdapters([]string{done})
+	if err != nil || !lib.Single || lib.Adapters[0].File != done+"/"+name {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	dir := tree{"a.safetensors": w, "b.safetensors": "-> a.safetensors"}.write(t, realDir(t))
+	t.Chdir(dir)
+	for _, ref := range []string{"a.safetensors", "./b.safetensors", dir + "/a.safetensors"} {
+		lib, err = FindAdapters([]string{ref})
+		if err != nil || !lib.Single || lib.Adapters[0].File != dir+"/a.safetensors" {
+			t.Errorf("%s: %+v, %v", ref, lib, err)
+		}
+	}
+	lib, err = FindAdapters([]string{"x=a.safetensors"})
+	if err != nil || lib.Single || lib.Adapters[0].Name != "x" || lib.Adapters[0].File != dir+"/a.safetensors" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+}
+
 func TestSeveralRefs(t *testing.T) {
 	noHub(t)
 	dir := tree{"k.safetensors": weights(t)}.with("a", lora(t)).with("b", lora(t)).with("other/a", lora(t)).write(t, realDir(t))
 	lib, err := FindAdapters([]string{dir + "/b", "x=" + dir + "/a", dir + "/k.safetensors"})
-	if err != nil || lib.Single || adapterNames(lib) != "b k! x" {
+	if err != nil || lib.Single || adapterNames(lib) != "b k x" || lib.Adapters[1].File != dir+"/k.safetensors" {
 		t.Errorf("%+v, %v", lib, err)
 	}
 	_, err = FindAdapters([]string{dir + "/a", dir + "/other/a"})
@@ -228,8 +257,8 @@ func TestAdapterErrors(t *testing.T) {
 		"missing":     {"/nowhere/at/all", new(*NotFoundError)},
 		"empty":       {t.TempDir(), new(*NotAdapterError)},
 		"base":        {tree{"config.json": "{}", "model.safetensors": w}.write(t, t.TempDir()), new(*NotAdapterError)},
-		"kohya":       {tree{"k.safetensors": w}.write(t, t.TempDir()) + "/k.safetensors", new(*UnsupportedFileError)},
-		"diffusers":   {tree{"pytorch_lora_weights.safetensors": w}.write(t, t.TempDir()), new(*UnsupportedFileError)},
+		"pickle":      {tree{"pytorch_lora_weights.bin": ""}.write(t, t.TempDir()), new(*UnsupportedFileError)},
+		"linked":      {tree{"pytorch_lora_weights.safetensors": "-> " + outside + "/w"}.write(t, t.TempDir()), new(*LinkError)},
 		"its weights": {lora(t).write(t, t.TempDir()) + "/adapter_model.safetensors", new(*NotAdapterError)},
 		"a text":      {tree{"x.txt": ""}.write(t, t.TempDir()) + "/x.txt", new(*NotAdapterError)},
 		"fifo":        {fifo, new(*FileKindError)},

@@ -67,6 +67,9 @@ func Healthy(dir string) error {
 }
 
 func (s scope) healthy() error {
+	if looksLikeDiffusers(s.root) {
+		return s.healthyFile(filepath.Join(s.root, diffusersWeights))
+	}
 	if err := s.readable(); err != nil {
 		return err
 	}
@@ -107,6 +110,10 @@ func (s scope) healthyWeights() error {
 		}
 		return &UnhealthyError{Path: path, Fault: WeightsMissing}
 	}
+	return s.healthyFile(path)
+}
+
+func (s scope) healthyFile(path string) error {
 	header, err := s.header(path)
 	if err != nil {
 		return &UnhealthyError{Path: path, Fault: WeightsBroken, Err: err}

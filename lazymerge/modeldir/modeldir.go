@@ -45,7 +45,8 @@ type Base struct {
 type Adapter struct {
 	Name  string // name in the tree
 	Ref   string // as it was named, or the path of a library's entry
-	Dir   string // the real directory with adapter_config.json and the weights
+	Dir   string // the real directory with adapter_config.json and the weights, or with File
+	File  string // the real file of an adapter that is one file, else ""
 	Files []File // the files that win over the base's: tokenizer, chat template, generation config
 	Note  string // what was chosen for the user, "" when nothing was
 	// Err says why there is no adapter to open. It is set only where other adapters

@@ -31,7 +31,7 @@ func checkpoints(dir string) []checkpoint {
 		if m == nil || !isDir(filepath.Join(dir, e.Name())) {
 			continue
 		}
-		if sub := filepath.Join(dir, e.Name()); !looksLikeAdapter(sub) && len(adapterDirs(sub)) == 0 {
+		if sub := filepath.Join(dir, e.Name()); !looksLikeAdapter(sub) && !looksLikeDiffusers(sub) && len(adapterDirs(sub)) == 0 {
 			continue
 		}
 		step, err := strconv.ParseInt(m[1], 10, 64)
@@ -81,7 +81,7 @@ func (s scope) checkpointAdapter(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if looksLikeAdapter(real) {
+	if looksLikeAdapter(real) || looksLikeDiffusers(real) {
 		return real, nil
 	}
 	below := adapterDirs(real)

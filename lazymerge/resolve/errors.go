@@ -38,25 +38,14 @@ type ConvertedError struct {
 	Operations    []string // as transformers names them: "MergeModulelist(dim=0)", "Concatenate(dim=1)"
 	Sources       []string // disk names it is built from, sorted
 	Part, Parts   int      // it is part Part (from 0) of Parts that the sources are split into
+
+	made  []target
+	heads []int64 // of queries, keys and values
 }
 
 func (e *ConvertedError) Error() string {
-	what := "converted weights are not supported yet"
-	if e.Experts() {
-		what = "fused experts are not supported yet"
-	}
-	return fmt.Sprintf("%s is built from %s by %s: %s", join(e.Module, e.Param),
-		e.sources(), strings.Join(e.Operations, ", "), what)
-}
-
-// Experts reports whether the parameter is a stack of experts.
-func (e *ConvertedError) Experts() bool {
-	for _, op := range e.Operations {
-		if strings.HasPrefix(op, "MergeModulelist") || strings.HasPrefix(op, "Ernie") {
-			return true
-		}
-	}
-	return strings.Contains(e.Module+"."+e.Param, "experts")
+	return fmt.Sprintf("%s is built from %s by %s, which this change cannot be taken through", join(e.Module, e.Param),
+		e.sources(), strings.Join(e.Operations, ", "))
 }
 
 // Rows reports whether the parameter is a run of rows of one tensor: part Part of

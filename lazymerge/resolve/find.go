@@ -111,12 +111,13 @@ func (q *query) in(m *mapping, name string) []string {
 	}
 	if len(found) == 0 && len(made) > 0 && q.converted == nil {
 		q.converted = converted(q.module, q.param, made)
+		q.converted.heads = q.x.heads()
 	}
 	return found
 }
 
 func converted(module, param string, made []target) *ConvertedError {
-	e := &ConvertedError{Module: module, Param: param, Operations: made[0].by.Ops, Part: made[0].part, Parts: made[0].parts}
+	e := &ConvertedError{Module: module, Param: param, Operations: made[0].by.Ops, Part: made[0].part, Parts: made[0].parts, made: made}
 	for _, t := range made {
 		e.Sources = append(e.Sources, t.disk)
 	}

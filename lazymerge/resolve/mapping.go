@@ -45,6 +45,7 @@ type part struct {
 type target struct {
 	disk        string
 	by          *rule // nil: the tensor itself
+	source      int   // with by: which of its sources the tensor is
 	part, parts int
 }
 
@@ -242,17 +243,18 @@ func (m *mapping) build() {
 
 // made is what a disk name becomes.
 type made struct {
-	names []string
-	by    *rule
-	input string // with by: the name that it takes
+	names  []string
+	by     *rule
+	source int    // with by: which of its sources this is
+	input  string // with by: the name that it takes
 }
 
 func (m *mapping) load(name string, p *pass) made {
 	runtime := m.canonical(name, p)
 	for _, r := range m.converts {
-		if names := r.convert(runtime); names != nil {
+		if names, source := r.convert(runtime); names != nil {
 			p.mark(r)
-			return made{names, r, runtime}
+			return made{names, r, source, runtime}
 		}
 	}
 	return made{names: []string{runtime}}
@@ -267,7 +269,7 @@ func (m *mapping) record(disk string, t made, numbers []string) {
 				m.input[disk] = refill(t.input, numbers)
 			}
 		}
-		m.index[n] = append(m.index[n], target{disk: disk, by: t.by, part: i, parts: len(t.names)})
+		m.index[n] = append(m.index[n], target{disk: disk, by: t.by, source: t.source, part: i, parts: len(t.names)})
 	}
 }
 

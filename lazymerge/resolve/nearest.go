@@ -10,14 +10,17 @@ import (
 const shortlist = 24
 
 // nearest lists up to three disk names that look like the name.
-func (x *Index) nearest(name string) []string {
+func (x *Index) nearest(name string) []string { return Nearest(name, x.base.Names) }
+
+// Nearest lists up to three of the names that look like name, best first.
+func Nearest(name string, names []string) []string {
 	type scored struct {
 		name  string
 		score int
 	}
 	parts := strings.Split(name, ".")
-	list := make([]scored, 0, len(x.base.Names))
-	for _, n := range x.base.Names {
+	list := make([]scored, 0, len(names))
+	for _, n := range names {
 		list = append(list, scored{n, overlap(parts, n)})
 	}
 	less := func(a, b scored) int {

@@ -117,22 +117,22 @@ func (r *rule) rename(h *half, offset int, name string, active *bool) (string, b
 	return front + strings.Replace(rest, m.String(), target, 1), true
 }
 
-// convert returns the runtime names that a converter makes of a disk name.
-func (r *rule) convert(name string) []string {
+// convert returns the runtime names that a converter makes of a disk name, and which
+// source of the converter that one is.
+func (r *rule) convert(name string) (names []string, source int) {
 	front, rest, ok := r.within(name)
 	if !ok {
-		return nil
+		return nil, 0
 	}
-	m, _, group := r.Forward.find(rest)
+	m, source, group := r.Forward.find(rest)
 	if m == nil {
-		return nil
+		return nil, 0
 	}
-	var names []string
 	for _, t := range r.Forward.Targets {
 		t = strings.ReplaceAll(t, `\1`, captured(m, group+1))
 		names = append(names, front+strings.Replace(rest, m.String(), t, 1))
 	}
-	return names
+	return names, source
 }
 
 var backref = regexp.MustCompile(`\\(\d+)`)

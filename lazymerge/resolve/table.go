@@ -29,6 +29,7 @@ type class struct {
 	Children []child           `json:"c"` // the models within
 	Ties     map[string]string `json:"e"` // tied parameter to its source, when the config ties
 	Conv1D   []string          `json:"v"` // last name components of its Conv1D modules
+	Bare     map[string]Bare   `json:"x"` // modules with matrices of their own, by last name component
 }
 
 // child is a model within another one.

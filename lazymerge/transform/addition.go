@@ -88,7 +88,7 @@ func (b *blocks) PackSize() int64 { return 0 }
 func (b *blocks) Pack(context.Context, []byte) error { return nil }
 
 // blockElements bounds the fp32 values of a step.
-const blockElements = 1 << 16
+const blockElements = 1 << 18
 
 // each calls step with the rows from lo to hi, some at a time.
 func (b *blocks) each(ctx context.Context, lo, hi int64, step func(lo, hi int64) error) error {
@@ -120,15 +120,13 @@ func (b *blocks) bytes(lo, from, to int64) byteRange {
 // add fills dst with src + scale·delta, the rows from row on. scale·delta is rounded
 // in fp32, and when twice in the dtype as well. It overwrites delta.
 func (b *blocks) add(s *scratch, dst, src []byte, delta []float32, row int64, scale float32, twice bool) error {
-	for i := range delta {
-		delta[i] *= scale
-	}
 	if twice {
 		s.bytes = grow(s.bytes, len(delta)*b.dtype.Size())
-		kernel.Store(s.bytes, delta, b.dtype)
+		kernel.StoreScaled(s.bytes, delta, scale, b.dtype)
 		kernel.Load(delta, s.bytes, b.dtype)
+		scale = 1
 	}
-	bad := kernel.AddScaled(dst, src, delta, 1, b.dtype)
+	bad := kernel.AddScaled(dst, src, delta, scale, b.dtype)
 	if bad >= 0 && !b.param.AllowNonFinite {
 		return b.overflow(row + int64(bad)/max(b.cols, 1))
 	}

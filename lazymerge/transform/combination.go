@@ -17,7 +17,7 @@ type Form uint8
 const (
 	Mixed        Form = iota // A of the As, B of the Bs; the ranks must agree
 	Concatenated             // all ranks beside each other
-	Decomposed               // the deltas are mixed and decomposed to a lower rank
+	Truncated               // the deltas are mixed and decomposed to a lower rank
 )
 
 // Combination adds one low-rank delta made of several: PEFT's add_weighted_adapter
@@ -29,7 +29,7 @@ type Combination struct {
 	Weights []float64 // one for each
 	Form    Form
 	Blend   Blend
-	Rank    int64 // to which Decomposed cuts
+	Rank    int64 // to which Truncated cuts
 	// Scale is PEFT's scaling of the result: 1, or √rank where it takes over the first
 	// adapter's use_rslora.
 	Scale float64
@@ -51,7 +51,7 @@ func (c Combination) newRank() int64 {
 	switch c.Form {
 	case Mixed:
 		return int64(c.Of[0].rank())
-	case Decomposed:
+	case Truncated:
 		return c.Rank
 	}
 	return sum
@@ -111,7 +111,7 @@ func (c Combination) Bind(p Param, r Rounding) (Bound, error) {
 		}
 	}
 	x.lowRank.rank = c.newRank()
-	if c.Form == Decomposed {
+	if c.Form == Truncated {
 		x.lowRank.rank = min(c.Rank, x.rows, x.cols)
 	}
 	x.leftAt = (x.packSize() + 63) / 64 * 64
@@ -119,7 +119,7 @@ func (c Combination) Bind(p Param, r Rounding) (Bound, error) {
 	if c.Form == Concatenated && x.dtype != kernel.F32 {
 		x.passes = doubled(x.passes)
 	}
-	if n := x.rows * x.cols; c.Form == Decomposed && !x.thin() && n > maxDecomposed {
+	if n := x.rows * x.cols; c.Form == Truncated && !x.thin() && n > maxDecomposed {
 		return nil, &DecompositionError{Tensor: p.Name, Elements: n}
 	}
 	return x, nil
@@ -210,7 +210,7 @@ func (x *combination) combine(ctx context.Context) (a, b []float32, err error) {
 	case Concatenated:
 		a, b = x.concatenate(as, bs, out)
 		return a, b, nil
-	case Decomposed:
+	case Truncated:
 		return x.decompose(ctx, as, bs, int(out), int(in))
 	}
 	weightsA, weightsB := make([]float32, len(as)), make([]float32, len(as))

@@ -56,9 +56,13 @@ func (d *dense) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64)
 
 // walk calls each with the base's rows in fp32, some at a time.
 func (b *blocks) walk(ctx context.Context, base rowReader, each func(w []float32, lo, hi int64) error) error {
+	return b.walkRows(ctx, base, 0, b.rows, each)
+}
+
+func (b *blocks) walkRows(ctx context.Context, base rowReader, lo, hi int64, each func(w []float32, lo, hi int64) error) error {
 	s := getScratch()
 	defer s.release()
-	return b.each(ctx, 0, b.rows, func(lo, hi int64) error {
+	return b.each(ctx, lo, hi, func(lo, hi int64) error {
 		n := int((hi - lo) * b.cols)
 		s.bytes = grow(s.bytes, n*b.dtype.Size())
 		if err := base(ctx, s.bytes, lo, hi); err != nil {

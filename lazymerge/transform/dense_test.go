@@ -11,7 +11,7 @@ import (
 
 // TestDense: a delta that is made of the whole base, W' = W + 2·(sum of W's columns).
 func TestDense(t *testing.T) {
-	const rows, cols = 70, 1000 // more than one block
+	const rows, cols = 2*blockElements/1000 + 5, 1000
 	p := Param{Info: safetensors.Info{Name: "w", DType: safetensors.F32, Shape: []int64{rows, cols}}}
 	d, err := newDense(p, Double, PEFT, func(ctx context.Context, b *blocks, delta []float32, base rowReader) error {
 		sums := make([]float32, b.cols)

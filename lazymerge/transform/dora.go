@@ -102,9 +102,9 @@ func (d *dora) sumBlock(s *scratch, src, packed []byte, lo, hi int64) error {
 	return nil
 }
 
-// put stores merged rows.
-func (d *dora) put(dst []byte, at int64, n []float32) error {
-	if kernel.Store(dst, n, d.dtype) || d.param.AllowNonFinite {
+// put stores a merged row.
+func (d *dora) put(dst []byte, at int64, n []float32, factor float32) error {
+	if kernel.StoreScaled(dst, n, factor, d.dtype) || d.param.AllowNonFinite {
 		return nil
 	}
 	return d.overflow(at)
@@ -124,25 +124,14 @@ func (d *rowDoRA) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int6
 		}
 		for i := range m {
 			row := n[int64(i)*d.cols:][:d.cols]
-			factor := m[i] / norm(row)
-			for j := range row {
-				row[j] *= factor
-			}
-			if err := d.put(dst[:size], at+int64(i), row); err != nil {
+			factor := m[i] / float32(math.Sqrt(kernel.Squares(&s.squares, row)))
+			if err := d.put(dst[:size], at+int64(i), row, factor); err != nil {
 				return err
 			}
 			dst = dst[size:]
 		}
 		return nil
 	})
-}
-
-func norm(row []float32) float32 {
-	sum := float64(0)
-	for _, x := range row {
-		sum += float64(x) * float64(x)
-	}
-	return float32(math.Sqrt(sum))
 }
 
 // columnDoRA has its norms over columns and so must see the whole parameter first. The
@@ -201,11 +190,8 @@ func (d *columnDoRA) Rows(ctx context.Context, dst, src, packed []byte, lo, hi i
 	size := d.cols * int64(d.dtype.Size())
 	return d.sums(ctx, s, src, packed, lo, hi, func(at int64, n []float32) error {
 		for ; len(n) > 0; n = n[d.cols:] {
-			row := n[:d.cols]
-			for j := range row {
-				row[j] *= d.factor[j]
-			}
-			if err := d.put(dst[:size], at, row); err != nil {
+			kernel.Mul(n[:d.cols], d.factor)
+			if err := d.put(dst[:size], at, n[:d.cols], 1); err != nil {
 				return err
 			}
 			dst, at = dst[size:], at+1

@@ -57,15 +57,38 @@ func (e *LayerError) Error() string {
 	return fmt.Sprintf("%s is not defined for %v, the layer of %q", e.Transform, e.Layer, e.Tensor)
 }
 
-// IndexError says that a row index lies outside the base parameter.
+// JointError says that what an adapter has drawn from a seed cannot be drawn again.
+type JointError struct {
+	Transform string
+	Reason    string
+	Err       error // nil, or why the order of the modules is not known
+}
+
+func (e *JointError) Error() string {
+	s := e.Transform + ": what was not saved cannot be drawn again: " + e.Reason
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *JointError) Unwrap() error { return e.Err }
+
+// IndexError says that the index of a row, or of a column, lies outside the base
+// parameter.
 type IndexError struct {
 	Tensor string
 	Index  int64
-	Rows   int64
+	Rows   int64 // how many there are
+	Column bool  // Index and Rows are of columns
 }
 
 func (e *IndexError) Error() string {
-	return fmt.Sprintf("row %d is outside %q, which has %d rows", e.Index, e.Tensor, e.Rows)
+	what := "row"
+	if e.Column {
+		what = "column"
+	}
+	return fmt.Sprintf("%s %d is outside %q, which has %d %ss", what, e.Index, e.Tensor, e.Rows, what)
 }
 
 // OverflowError says that merging made a finite weight NaN or infinite.

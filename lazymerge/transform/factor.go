@@ -96,7 +96,7 @@ func fit(p Param, delta Matrix) (turned bool, err error) {
 	rows, cols := flatten(p.Shape)
 	out, in := delta.Size()
 	straight := len(p.Shape) >= 2 && out == rows && in == cols
-	turned = len(p.Shape) == 2 && out == cols && in == rows
+	turned = len(p.Shape) == 2 && out == cols && in == rows && !p.Straight
 	switch {
 	case straight && turned:
 		return p.Conv1D, nil
@@ -125,7 +125,7 @@ func (p Param) along(n int64, inputs bool) direction {
 	if inputs {
 		straight, size, other = alongColumns, cols, rows
 	}
-	if len(p.Shape) == 2 && other == n && (p.Conv1D || size != n) {
+	if len(p.Shape) == 2 && other == n && (p.Conv1D || size != n) && !p.Straight {
 		return 1 - straight
 	}
 	return straight

@@ -28,12 +28,14 @@ func (f *factors) packSize() int64 {
 // little memory and honours ctx.
 const packChunk = 1 << 16
 
-func (f *factors) pack(ctx context.Context, dst []byte) error {
+// pack packs the right factor; held is what a factor that is heldFactor reads.
+func (f *factors) pack(ctx context.Context, dst []byte, held []float32) error {
 	if f.rank == 0 {
 		return nil
 	}
 	s := getScratch()
 	defer s.release()
+	s.held = held
 	p := kernel.NewPacker(dst, int(f.rank), int(f.cols))
 	var err error
 	if f.transposed {
@@ -81,8 +83,8 @@ func (f *factors) packColumns(ctx context.Context, s *scratch, p *kernel.Packer)
 
 // gather sets the coefficients of the rows [lo,hi).
 func (f *factors) gather(s *scratch, lo, hi int64) error {
-	s.coeffs.Reset(int(hi-lo), int(f.rank))
 	if f.transposed {
+		s.coeffs.Reset(int(hi-lo), int(f.rank))
 		for k := range f.rank {
 			col, err := f.left.read(s, k*f.rows+lo, k*f.rows+hi)
 			if err != nil {
@@ -96,6 +98,7 @@ func (f *factors) gather(s *scratch, lo, hi int64) error {
 	if err != nil {
 		return err
 	}
+	s.coeffs.Reset(int(hi-lo), int(f.rank))
 	for i := range int(hi - lo) {
 		s.coeffs.Row(i, rows[i*int(f.rank):(i+1)*int(f.rank)])
 	}

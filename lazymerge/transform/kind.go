@@ -13,6 +13,7 @@ const (
 	Embedding             // lora_embedding_A and lora_embedding_B
 	InProj                // in_proj_weight of torch's MultiheadAttention
 	OutProj               // out_proj.weight of torch's MultiheadAttention
+	Parameter             // no layer: PEFT's target_parameters
 )
 
 func (k Kind) String() string {
@@ -25,6 +26,8 @@ func (k Kind) String() string {
 		return "embedding"
 	case InProj:
 		return "attention in_proj"
+	case Parameter:
+		return "parameter"
 	default:
 		return "attention out_proj"
 	}
@@ -53,7 +56,7 @@ func (k Kind) passes(r Rounding) []pass {
 		return outProjOnce
 	case k == OutProj:
 		return outProj
-	case r == Twice, r == PEFT && (k == Embedding || k == InProj):
+	case r == Twice, r == PEFT && (k == Embedding || k == InProj || k == Parameter):
 		return twice
 	default:
 		return once

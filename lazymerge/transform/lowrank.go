@@ -76,11 +76,14 @@ type lowRank struct {
 	scale  float64
 	passes []pass
 	leftAt int64 // where in the packed bytes the left factor lies, rows×rank in fp32; 0 when it is read as stored
+	beside bool  // factors are packed behind the kernel's, see drawn and baseFactors
 }
+
+func (l *lowRank) held(packed []byte) []float32 { return packedFloats(packed[l.packSize():]) }
 
 func (l *lowRank) PackSize() int64 { return l.packSize() }
 
-func (l *lowRank) Pack(ctx context.Context, dst []byte) error { return l.pack(ctx, dst) }
+func (l *lowRank) Pack(ctx context.Context, dst []byte) error { return l.pack(ctx, dst, nil) }
 
 func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64) error {
 	if l.rank == 0 {
@@ -89,6 +92,9 @@ func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int6
 	}
 	s := getScratch()
 	defer s.release()
+	if l.beside {
+		s.held = l.held(packed)
+	}
 	row := l.cols * int64(l.dtype.Size())
 	for block := l.block(); lo < hi; lo += block {
 		if err := ctx.Err(); err != nil {

@@ -38,6 +38,7 @@ func layouts(rank int64) []layout {
 		{"embedding", transform.Embedding, false, []int64{13, 6}, []int64{rank, 13}, []int64{6, rank}, true},
 		{"embedding square", transform.Embedding, false, []int64{6, 6}, []int64{rank, 6}, []int64{6, rank}, true},
 		{"in_proj", transform.InProj, false, []int64{12, 4}, []int64{rank, 4}, []int64{12, rank}, false},
+		{"parameter", transform.Parameter, false, []int64{12, 4}, []int64{rank, 4}, []int64{12, rank}, false},
 		{"out_proj", transform.OutProj, false, []int64{6, 6}, []int64{rank, 6}, []int64{6, rank}, false},
 	}
 }
@@ -121,6 +122,7 @@ func TestRounding(t *testing.T) {
 		{transform.Conv, map[transform.Rounding][]float32{transform.PEFT: s, transform.Once: s, transform.Twice: d}},
 		{transform.Embedding, map[transform.Rounding][]float32{transform.PEFT: d, transform.Once: s, transform.Twice: d}},
 		{transform.InProj, map[transform.Rounding][]float32{transform.PEFT: d, transform.Once: s, transform.Twice: d}},
+		{transform.Parameter, map[transform.Rounding][]float32{transform.PEFT: d, transform.Once: s, transform.Twice: d}},
 		{transform.OutProj, map[transform.Rounding][]float32{transform.PEFT: both, transform.Once: double, transform.Twice: both}},
 	} {
 		for rounding, want := range c.want {

@@ -31,30 +31,26 @@ var _ Grouped = (*mapping)(nil)
 func (m *mapping) Group() int64 { return m.group }
 
 func (m *mapping) Rows(ctx context.Context, dst, src, _ []byte, lo, hi int64) error {
+	return m.alter(ctx, dst, src, lo, hi, m.group, m.change)
+}
+
+// alter fills dst with the rows [lo,hi) of src as c alters them, rounded once.
+func (b *blocks) alter(ctx context.Context, dst, src []byte, lo, hi, group int64, c change) error {
 	s := getScratch()
 	defer s.release()
-	return m.eachGroup(ctx, lo, hi, m.group, func(from, to int64) error {
-		part := m.bytes(lo, from, to)
-		s.delta = grow(s.delta, int((to-from)*m.cols))
-		kernel.Load(s.delta, src[part.lo:part.hi], m.dtype)
-		sound := m.param.AllowNonFinite || finite(s.delta)
-		if err := m.change(s, s.delta, from, to); err != nil {
+	return b.eachGroup(ctx, lo, hi, group, func(from, to int64) error {
+		part := b.bytes(lo, from, to)
+		s.delta = grow(s.delta, int((to-from)*b.cols))
+		kernel.Load(s.delta, src[part.lo:part.hi], b.dtype)
+		sound := b.param.AllowNonFinite || kernel.Finite(s.delta)
+		if err := c(s, s.delta, from, to); err != nil {
 			return err
 		}
-		if !kernel.Store(dst[part.lo:part.hi], s.delta, m.dtype) && sound && !m.param.AllowNonFinite {
-			return m.overflow(from + firstInfinite(dst[part.lo:part.hi], m.dtype)/max(m.cols, 1))
+		if !kernel.Store(dst[part.lo:part.hi], s.delta, b.dtype) && sound && !b.param.AllowNonFinite {
+			return b.overflow(from + firstInfinite(dst[part.lo:part.hi], b.dtype)/max(b.cols, 1))
 		}
 		return nil
 	})
-}
-
-func finite(values []float32) bool {
-	for _, x := range values {
-		if x-x != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 func firstInfinite(b []byte, t kernel.DType) int64 {

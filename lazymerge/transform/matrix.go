@@ -1,6 +1,8 @@
 package transform
 
 import (
+	"unsafe"
+
 	"lorafs/lazymerge/kernel"
 	"lorafs/safetensors"
 )
@@ -110,8 +112,7 @@ func (m Turned) Tensors() []*safetensors.Tensor { return m.Of.Tensors() }
 // Norm implements Matrix.
 func (m Turned) Norm(of func(*safetensors.Tensor) float64) float64 { return m.Of.Norm(of) }
 
-// Product is Left·Right, each element summed in fp32 in the order of the columns of
-// Left.
+// Product is Left·Right, each element summed in fp32 as package kernel does.
 type Product struct{ Left, Right Matrix }
 
 // Size implements Matrix.
@@ -149,7 +150,7 @@ func (m Product) Area(dst []float32, b Block) error {
 	if err := m.Right.Area(s.right, Block{0, inner, b.Col, b.Cols}); err != nil {
 		return err
 	}
-	multiply(dst[:b.size()], s.left, s.right, int(inner), int(b.Cols))
+	s.product(dst[:b.size()], int(b.Rows), int(inner), int(b.Cols))
 	return nil
 }
 
@@ -163,17 +164,37 @@ func (m Product) Norm(of func(*safetensors.Tensor) float64) float64 {
 	return m.Left.Norm(of) * m.Right.Norm(of)
 }
 
-// multiply sets dst to left·right, where right has inner rows of cols columns.
-func multiply(dst, left, right []float32, inner, cols int) {
+// product sets dst to s.left·s.right, of rows·inner and inner·cols elements.
+func (s *scratch) product(dst []float32, rows, inner, cols int) {
 	clear(dst)
-	for i := 0; len(left) >= (i+1)*inner && cols > 0 && (i+1)*cols <= len(dst); i++ {
-		out := dst[i*cols:][:cols]
-		for k, x := range left[i*inner:][:inner] {
-			for j, y := range right[k*cols:][:cols] {
-				out[j] += x * y
-			}
-		}
+	if inner == 0 || len(dst) == 0 {
+		return
 	}
+	s.packed = grow(s.packed, int(kernel.PackSize(inner, cols)))
+	p := kernel.NewPacker(s.packed, inner, cols)
+	for k := range inner {
+		p.Row(k, 0, s.right[k*cols:(k+1)*cols])
+	}
+	p.Finish()
+	s.coeffs.Reset(rows, inner)
+	for i := range rows {
+		s.coeffs.Row(i, s.left[i*inner:(i+1)*inner])
+	}
+	s.args = kernel.Args{Src: floatBytes(dst), DType: kernel.F32, A: kernel.View(s.packed, inner, cols), B: &s.coeffs, Scale: 1}
+	kernel.SumRows(dst, &s.args)
+}
+
+// multiply sets dst to left·right, where right has inner rows of cols columns. It suits
+// small matrices.
+func multiply(dst, left, right []float32, inner, cols int) {
+	for ; len(dst) > 0; dst, left = dst[cols:], left[inner:] {
+		kernel.Product(dst[:cols], left[:inner], right)
+	}
+}
+
+// floatBytes are the bytes of values.
+func floatBytes(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }
 
 // Hadamard is the elementwise product of two matrices of one size.
@@ -208,9 +229,7 @@ func (m Hadamard) Area(dst []float32, b Block) error {
 	if err := m.Y.Area(s.sums, b); err != nil {
 		return err
 	}
-	for i, y := range s.sums {
-		dst[i] *= y
-	}
+	kernel.Mul(dst[:b.size()], s.sums)
 	return nil
 }
 

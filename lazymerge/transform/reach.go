@@ -7,7 +7,7 @@ import (
 )
 
 // Range implements Ranged.
-func (x Sum) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
+func (x Total) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
 	times = 1
 	for _, t := range x.Terms {
 		a, n := reach(t, norm)
@@ -31,7 +31,7 @@ func reach(t Transform, norm func(*safetensors.Tensor) float64) (added, times fl
 		return norm(v.Magnitude), 2
 	case AddBias:
 		return abs(v.Scale) * norm(v.Bias), 1
-	case Weighted:
+	case Multiple:
 		added, times = reach(v.Transform, norm)
 		return abs(v.By) * added, times
 	case Ranged:

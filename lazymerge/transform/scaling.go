@@ -3,6 +3,7 @@ package transform
 import (
 	"math"
 
+	"lorafs/lazymerge/kernel"
 	"lorafs/safetensors"
 )
 
@@ -12,6 +13,9 @@ import (
 type Scaling struct {
 	By     *safetensors.Tensor
 	Inputs bool // By is for the inputs (a feed-forward module)
+	// Plus is added to By first: LyCORIS' IA3 holds differences from 1
+	// (modules/ia3.py @4.1.3).
+	Plus float32
 }
 
 var _ Transform = Scaling{}
@@ -24,7 +28,7 @@ func (x Scaling) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{
 
 // Range implements Ranged.
 func (x Scaling) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
-	if n := norm(x.By); n != 1 {
+	if n := norm(x.By) + float64(x.Plus); n != 1 {
 		return 0, n
 	}
 	return 0, math.Nextafter(1, 2) // not that nothing changes
@@ -72,6 +76,7 @@ func (x Scaling) scaleRows(cols int64) change {
 		}
 		for i, l := range by {
 			row := w[int64(i)*cols:][:cols]
+			l += x.Plus
 			for j := range row {
 				row[j] *= l
 			}
@@ -84,7 +89,7 @@ func (x Scaling) scaleRows(cols int64) change {
 // for the next group of rows.
 func (x Scaling) scaleColumns(rows, cols, n, groups int64) change {
 	inputs := n / groups
-	kernel := cols / inputs
+	size := cols / inputs // of an input's kernel
 	return func(s *scratch, w []float32, lo, hi int64) error {
 		by, err := s.read(x.By, 0, n)
 		if err != nil {
@@ -93,8 +98,12 @@ func (x Scaling) scaleColumns(rows, cols, n, groups int64) change {
 		for i := lo; i < hi; i++ {
 			row := w[(i-lo)*cols:][:cols]
 			l := by[i/(rows/groups)*inputs:]
+			if size == 1 && x.Plus == 0 {
+				kernel.Mul(row, l)
+				continue
+			}
 			for j := range row {
-				row[j] *= l[int64(j)/kernel]
+				row[j] *= l[int64(j)/size] + x.Plus
 			}
 		}
 		return nil

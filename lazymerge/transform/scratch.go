@@ -15,9 +15,14 @@ type scratch struct {
 	wide   []float32 // adapter values, widened
 	sums   []float32 // W + d of a few rows
 	bytes  []byte
+	held   []float32 // factors that were packed beside the kernel's, never this scratch's own
+
+	squares [16]float64 // for kernel.Squares
 
 	// of computed matrices
 	delta, turn, left, right []float32
+	packed                   []byte
+	picks                    []int64 // numbers of rows
 }
 
 var pool = sync.Pool{New: func() any { return new(scratch) }}
@@ -25,6 +30,7 @@ var pool = sync.Pool{New: func() any { return new(scratch) }}
 func getScratch() *scratch { return pool.Get().(*scratch) }
 
 func (s *scratch) release() {
+	s.held = nil
 	s.args = kernel.Args{}
 	pool.Put(s)
 }

@@ -36,7 +36,15 @@ func (r Rounding) String() string {
 type Param struct {
 	safetensors.Info      // name, dtype and shape in the base
 	Conv1D           bool // the module is transformers' Conv1D: the weight is stored [in, out]
+	Straight         bool // the weight is stored [out, in] whatever its shape suggests
 	AllowNonFinite   bool // Rows lets finite weights become infinite or NaN
+	Beside           Rows // of the parameter that a Neighbour asks for
+}
+
+// Rows are some of a tensor, by its first dimension.
+type Rows struct {
+	*safetensors.Tensor
+	First, Count int64
 }
 
 // Transform edits one parameter. Its value is plain data (factors as
@@ -103,6 +111,13 @@ type Ranged interface {
 	Range(norm func(*safetensors.Tensor) float64) (added, times float64)
 }
 
+// Neighbour is a Transform that also reads another parameter of its module, as it is
+// before any adapter: Param.Beside.
+type Neighbour interface {
+	Transform
+	Beside() string // its name: "weight"; "" for none
+}
+
 // Description is the report line of a transform.
 type Description struct {
 	Type    string  // "lora", "dora", "replace", "rows", "bias"…
@@ -150,6 +165,19 @@ type Edit struct {
 	Keys []string // adapter tensor names consumed, as in the file
 	// Adapter is the place of the edit's adapter in a stack, 0 for one adapter.
 	Adapter int
+
+	// Part is what the adapter calls the component of a pipeline that the module
+	// belongs to; Flat says that Module has underscores in place of dots. Both are
+	// for recipes with ByPart.
+	Part string
+	Flat bool
+}
+
+// Everywhere is an edit of every module of the model that the config means, where the
+// adapter's file names none.
+type Everywhere struct {
+	Edit  Edit // its Module is to be set
+	Means func(module string) (bool, error)
 }
 
 // Recipe is what an adapter does to a base: all that a parser produces.
@@ -157,6 +185,7 @@ type Recipe struct {
 	Type        string // "LORA"…, PEFT's peft_type
 	File        string // the weights file, for messages
 	Edits       []Edit // in order of application
+	Everywhere  *Everywhere
 	TaskType    string // "CAUSAL_LM", "SEQ_CLS"…, "" when not said
 	BaseHint    string // base_model_name_or_path: a hint, never a check
 	Replication [][2]int
@@ -169,8 +198,12 @@ type Recipe struct {
 	Untrained []string
 	// Rank is the largest that the config of a low-rank adapter gives any module, RSLoRA
 	// its use_rslora: what PEFT combines of several depends on them.
-	Rank     int64
-	RSLoRA   bool
+	Rank   int64
+	RSLoRA bool
+	// ByPart says that each edit names its component, and that modules may be named
+	// as other programs than transformers do.
+	ByPart   bool
 	Warnings []string
+	Notes    []string     // what a user should know of the values
 	Close    func() error // releases the mapped weights
 }

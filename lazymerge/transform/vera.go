@@ -3,10 +3,14 @@ package transform
 import "lorafs/safetensors"
 
 // VeRA adds (λb∘B)·(λd∘A), where all layers share A and B and take the rows and
-// columns that they need (peft tuners/vera/layer.py:214 @0.21.2).
+// columns that they need (peft tuners/vera/layer.py:214 @0.21.2). PVeRA has twice as
+// many rows of A and of λd: the second half is of the noise that a merge leaves out
+// (peft tuners/pvera/layer.py:243 @0.21.2).
 type VeRA struct {
-	A, B             *safetensors.Tensor // [r, most inputs], [most outputs, r]
-	LambdaB, LambdaD *safetensors.Tensor // [out], [r]
+	Type             string
+	Rank             int64
+	A, B             *safetensors.Tensor // [Rank or more, most inputs], [most outputs, Rank]
+	LambdaB, LambdaD *safetensors.Tensor // [out], [Rank or more]
 	Class            Class
 }
 
@@ -14,7 +18,7 @@ var _ Transform = VeRA{}
 
 // Describe implements Transform.
 func (v VeRA) Describe() Description {
-	return Description{Type: "vera", Rank: int(product(v.LambdaD.Shape)), Scaling: 1}
+	return Description{Type: v.Type, Rank: int(v.Rank), Scaling: 1}
 }
 
 // Tensors implements Transform.
@@ -23,11 +27,10 @@ func (v VeRA) Tensors() []*safetensors.Tensor {
 }
 
 func (v VeRA) factors(out, in int64) Factors {
-	rank := product(v.LambdaD.Shape)
 	return Factors{
-		Type: "vera", Scale: 1, Class: v.Class,
-		A: ScaledRows{Vector{v.LambdaD}, Part{Stored{v.A}, rank, in}},
-		B: ScaledRows{Vector{v.LambdaB}, Part{Stored{v.B}, out, rank}},
+		Type: v.Type, Scale: 1, Class: v.Class,
+		A: ScaledRows{Part{Vector{v.LambdaD}, v.Rank, 1}, Part{Stored{v.A}, v.Rank, in}},
+		B: ScaledRows{Vector{v.LambdaB}, Part{Stored{v.B}, out, v.Rank}},
 	}
 }
 

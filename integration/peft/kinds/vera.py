@@ -17,4 +17,7 @@ CASES = [
     vera("gpt2", "gpt2", ["c_attn"], dtype="f16"),
     vera("gpt2-square", "gpt2", ["attn.c_proj"]),
     vera("bias", "qwen2", ["k_proj"], bias="vera_only"),
+    vera("drawn", "llama", r".*\.0\.(self_attn\.v_proj|mlp\.down_proj)", save_projection=False, projection_prng_key=3),
+    vera("drawn-f32", "layers", ["linear", "plain"], r=5, save_projection=False, projection_prng_key=-4, dtype="f32"),
+    vera("drawn-gpt2", "gpt2", r".*\.1\.attn\.c_(proj|attn)", save_projection=False, dtype="f16", safe=True),
 ]

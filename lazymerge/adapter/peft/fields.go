@@ -62,7 +62,6 @@ var usualFields = []fieldRule{
 // foreignFields are fields that other trainers and other versions of PEFT write and
 // that do not change a merge.
 var foreignFields = []fieldRule{
-	{name: "lora_B_layout", use: ignored, reason: "unsloth: order of experts in B; adapters of experts are refused"},
 	{name: "lora_dtype", use: ignored, reason: "ms-swift: the dtype of A and B, which the file tells"},
 	{name: "lorap_emb_lr", use: ignored, reason: training},
 	{name: "lorap_lr_ratio", use: ignored, reason: training},

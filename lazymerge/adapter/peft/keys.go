@@ -1,6 +1,9 @@
 package peft
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // role is what a tensor of the file is for: the leaf of its name, as messages give it.
 type role string
@@ -35,6 +38,7 @@ type tensorKey struct {
 	base    bool   // roleFull: spelled as the base_layer of an adapted module
 	shared  bool   // of all modules: there is no module
 	outProj bool   // of torch's MultiheadAttention: module is M.out_proj, owner M
+	depth   int    // of nested adapters of parameters: how many base_layer end the module's name
 	owner   string
 }
 
@@ -58,7 +62,7 @@ func (m *method) parseKey(key string) (k tensorKey, ok bool) {
 			}
 		}
 	}
-	if m.reserved(parts[len(parts)-1]) || len(parts) > 1 && m.reserved(parts[len(parts)-2]) {
+	if slices.ContainsFunc(parts[max(len(parts)-3, 0):], m.reserved) {
 		return tensorKey{}, false
 	}
 	return fullKey(parts)
@@ -153,10 +157,14 @@ func moduleKey(k tensorKey, module []string) (tensorKey, bool) {
 		k.outProj, k.owner = true, join(module[:n-2])
 		module = append(module[:n-2:n-2], "out_proj")
 	}
+	k.module = join(module)
+	for n := len(module); n > 1 && module[n-1] == "base_layer"; n-- {
+		module = module[:n-1]
+		k.depth++
+	}
 	if index(module, "base_layer") >= 0 {
 		return tensorKey{}, false
 	}
-	k.module = join(module)
 	return k, true
 }
 
@@ -190,7 +198,7 @@ func fullKey(parts []string) (tensorKey, bool) {
 	if inner := unwrapTokens(parts); len(inner) < len(parts) {
 		parts, k.base = inner, true
 	}
-	if n := len(parts); n > 2 && parts[n-2] == "base_layer" {
+	for n := len(parts); n > 2 && parts[n-2] == "base_layer"; n-- {
 		parts, k.base = append(parts[:n-2:n-2], parts[n-1]), true
 	}
 	if n := len(parts); n > 3 && parts[n-3] == "base_layer" && parts[n-2] == "out_proj" {

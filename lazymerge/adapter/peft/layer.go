@@ -2,6 +2,7 @@ package peft
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -14,13 +15,15 @@ type layer struct {
 	module  string
 	pattern string // name that rank_pattern and alpha_pattern see
 	outProj bool
+	depth   int  // of nested adapters of parameters
+	stacked bool // for parameters of the module, not for a layer
 	tensors map[role]*safetensors.Tensor
 }
 
 func (p *parser) collectLayer(k tensorKey, t *safetensors.Tensor) error {
 	l := p.byName[k.module]
 	if l == nil {
-		l = &layer{module: k.module, pattern: k.module, tensors: make(map[role]*safetensors.Tensor)}
+		l = &layer{module: k.module, pattern: k.module, depth: k.depth, tensors: make(map[role]*safetensors.Tensor)}
 		p.byName[k.module] = l
 		p.layers = append(p.layers, l)
 	}
@@ -45,10 +48,10 @@ func (p *parser) addLayers() error {
 		if err != nil {
 			return err
 		}
-		for i, e := range edits {
-			if i == 0 && p.silent(e.Transform) {
-				silent = append(silent, l.module)
-			}
+		if len(edits) > 0 && !slices.ContainsFunc(edits, func(e transform.Edit) bool { return !p.silent(e.Transform) }) {
+			silent = append(silent, l.module)
+		}
+		for _, e := range edits {
 			if e.Param == "bias" {
 				biases = append(biases, e)
 			} else {
@@ -60,6 +63,13 @@ func (p *parser) addLayers() error {
 		}
 	}
 	p.recipe.Edits = append(p.recipe.Edits, biases...)
+	if s, ok := p.config.own.(spreader); ok {
+		all, err := s.everywhere(p)
+		if err != nil {
+			return err
+		}
+		p.recipe.Everywhere = all
+	}
 	p.warnSilent(silent)
 	return p.checkUsed()
 }
@@ -117,6 +127,17 @@ func (p *parser) needShared(l *layer, roles ...role) ([]*safetensors.Tensor, err
 	return found, nil
 }
 
+// unsaved refuses tensors of all modules that the config says were not saved: PEFT
+// draws them and passes over the file's. Errors: *FieldError.
+func (p *parser) unsaved(field string, roles ...role) error {
+	for _, r := range roles {
+		if t := p.shared[r]; t != nil {
+			return &FieldError{Path: p.config.Path, Field: field, Value: "false", Reason: fmt.Sprintf("but the weights hold %q", t.Name)}
+		}
+	}
+	return nil
+}
+
 // checkRank holds a dimension of a tensor against the rank of the config and the field
 // that says so. Errors: *RankError.
 func (p *parser) checkRank(l *layer, t *safetensors.Tensor, dim int, rank int64, field string) error {
@@ -170,6 +191,8 @@ func (p *parser) silent(t transform.Transform) bool {
 	switch t := t.(type) {
 	case transform.LowRank:
 		return t.Scale == 0 || p.scan.zero[t.A] || p.scan.zero[t.B]
+	case transform.AddBias:
+		return t.Scale == 0 || p.scan.zero[t.Bias]
 	case transform.Ranged:
 		added, times := t.Range(func(x *safetensors.Tensor) float64 {
 			if p.scan.zero[x] {

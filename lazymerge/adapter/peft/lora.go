@@ -16,6 +16,7 @@ const (
 	roleEmbeddingA role = "lora_embedding_A"
 	roleEmbeddingB role = "lora_embedding_B"
 	roleMagnitude  role = "lora_magnitude_vector"
+	roleDiagonal   role = "lora_diag" // KaSA's
 )
 
 // lora reads peft_type LORA.
@@ -24,6 +25,7 @@ var lora = method{
 	usual: []string{"bias", "ensure_weight_tying", "exclude_modules", "fan_in_fan_out", "layer_replication", "layers_pattern",
 		"layers_to_transform", "modules_to_save", "target_modules", "trainable_token_indices"},
 	fields: loraFields,
+	past:   []fieldRule{{name: "lora_B_layout", use: used}},
 	leaves: []leaf{
 		{path: "lora_A.weight"},
 		{path: "lora_B.weight"},
@@ -32,6 +34,7 @@ var lora = method{
 		{path: "lora_embedding_B"},
 		{path: "lora_magnitude_vector"},
 		{path: "lora_magnitude_vector.weight"},
+		{path: "lora_diag"},
 		// VeLoRA's and MonteCLoRA's state of training.
 		{path: "lora_velora_embed", role: roleIgnored},
 		{path: "lora_monteclora_sampler", role: roleIgnored, tree: true},
@@ -46,7 +49,7 @@ var loraFields = []fieldRule{
 	{name: "corda_config", use: ignored, reason: "init_lora_weights decides"},
 	{name: "eva_config", use: ignored, reason: "EVA initialises A and B only"},
 	{name: "init_lora_weights", use: used},
-	{name: "kasa_config", use: refused, set: present, reason: "KaSA truncates the base when it is loaded, which this version does not do"},
+	{name: "kasa_config", use: used},
 	{name: "loftq_config", use: ignored, reason: "init_lora_weights decides"},
 	{name: "lora_alpha", use: used},
 	{name: "lora_bias", use: used},
@@ -59,8 +62,8 @@ var loraFields = []fieldRule{
 	{name: "r", use: used},
 	{name: "rank_pattern", use: used},
 	{name: "runtime_config", use: ignored, reason: "PEFT does not read it from a file"},
-	{name: "target_parameters", use: refused, reason: "adapters of parameters that are no layers (experts) are not merged by this version"},
-	{name: "use_bdlora", use: refused, set: present, reason: "block-diagonal factors are not merged by this version"},
+	{name: "target_parameters", use: used},
+	{name: "use_bdlora", use: used},
 	{name: "use_dora", use: used},
 	{name: "use_qalora", use: refused, never: true, reason: "it pools the inputs of a quantised base, which PEFT does not merge either"},
 	{name: "use_rslora", use: used},
@@ -75,6 +78,15 @@ type loraSettings struct {
 	DoRA     bool
 	LoRABias bool
 	MiCA     bool
+	BdLoRA   *bdSettings // nil without
+
+	Parameters []string              // target_parameters
+	Order      transform.ExpertOrder // lora_B_layout
+	layout     transform.StackLayout
+	unsloth    bool // the config looks like unsloth's
+	warned     bool // that the order of experts is a guess
+	// Change is what loading takes off the base; nil when nothing.
+	Change *transform.Change
 }
 
 func readLoRA(v *values) *loraSettings {
@@ -86,6 +98,12 @@ func readLoRA(v *values) *loraSettings {
 		LoRABias: v.boolean("lora_bias"),
 	}
 	s.readInit(v)
+	s.readParameters(v)
+	s.BdLoRA = readBdLoRA(v, s)
+	s.readKaSA(v)
+	if s.Change != nil && (s.BdLoRA != nil || len(s.Parameters) > 0) {
+		v.fail("init_lora_weights", v.field("init_lora_weights"), "loading changes the base, which is not known together with use_bdlora or target_parameters")
+	}
 	return s
 }
 
@@ -96,18 +114,32 @@ func (s *loraSettings) settle(c *Config) {
 	}
 }
 
-// baseChanging are the initialisations that change the base when the adapter is
-// loaded, by the lower-case beginning of their names.
-var baseChanging = []struct {
-	prefix, reason string
-	never          bool
-}{
-	{"pissa_niter", "loading takes an unseeded random decomposition off the base, so even PEFT does not get the trained model back", true},
-	{"pissa", "loading takes a decomposition off the base first, which this version does not do", false},
-	{"corda", "training took a decomposition off the base that depends on its data", true},
-	{"olora", "loading takes a decomposition off the base first, which this version does not do", false},
-	{"loftq", "training changed the base to make up for its quantisation", true},
-	{"lora_ga", "training changed the base by a decomposition of its gradients", true},
+// readKaSA reads whether the base is truncated; what is in the config is of training.
+func (s *loraSettings) readKaSA(v *values) {
+	raw := v.field("kasa_config")
+	if raw == nil || !present(raw) {
+		return
+	}
+	for _, m := range v.object("kasa_config") {
+		if m.key != "beta" && m.key != "gamma" {
+			v.fail("kasa_config", raw, m.key+" is no field of it that is known")
+		}
+	}
+	if s.DoRA || s.MiCA || s.Change != nil {
+		v.fail("kasa_config", raw, "PEFT does not combine it with use_dora, MiCA or another change of the base")
+	}
+	s.Change = changing(transform.Minor)
+}
+
+func changing(c transform.Change) *transform.Change { return &c }
+
+// baseChanging are the initialisations that change the base in a way that the adapter
+// does not tell, by the lower-case beginning of their names.
+var baseChanging = []struct{ prefix, reason string }{
+	{"pissa_niter", "loading takes an unseeded random decomposition off the base, so even PEFT does not get the trained model back"},
+	{"corda", "training took a decomposition off the base that depends on its data"},
+	{"loftq", "training changed the base to make up for its quantisation"},
+	{"lora_ga", "training changed the base by a decomposition of its gradients"},
 }
 
 func (s *loraSettings) readInit(v *values) {
@@ -124,7 +156,7 @@ func (s *loraSettings) readInit(v *values) {
 	lower := strings.ToLower(name)
 	for _, b := range baseChanging {
 		if strings.HasPrefix(lower, b.prefix) && v.err == nil {
-			v.err = &UnsupportedError{Path: v.path, Type: "LORA", Field: "init_lora_weights", Value: name, Reason: b.reason, Never: b.never}
+			v.err = &UnsupportedError{Path: v.path, Type: "LORA", Field: "init_lora_weights", Value: name, Reason: b.reason, Never: true}
 			return
 		}
 	}
@@ -132,6 +164,13 @@ func (s *loraSettings) readInit(v *values) {
 	case "", "gaussian", "eva", "orthogonal":
 	case "mica":
 		s.MiCA = name == "mica" // the exact spelling chooses PEFT's merge
+	case "olora":
+		s.Change = changing(transform.Leading)
+	case "pissa":
+		if name != "pissa" {
+			v.fail("init_lora_weights", raw, `PEFT spells it "pissa"`)
+		}
+		s.Change = changing(transform.Principal)
 	default:
 		v.fail("init_lora_weights", raw, "PEFT has no such initialisation")
 	}
@@ -152,18 +191,25 @@ func (s *loraSettings) scaling(module string, r int64) (float64, error) {
 // layerEdit makes the edit of one module. Errors: *MissingTensorError,
 // *DuplicateTensorError, *FieldError, *RankError.
 func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
+	if edits, ok, err := s.stack(p, l); ok || err != nil {
+		return edits, err
+	}
 	low, err := s.lowRank(p, l)
 	if err != nil {
 		return nil, err
 	}
-	e := l.edit("weight", low)
-	if m := l.tensors[roleMagnitude]; m != nil {
-		e = l.edit("weight", transform.DoRA{LowRank: low, Magnitude: m})
+	if s.BdLoRA != nil {
+		f, err := s.BdLoRA.apply(p, l, low)
+		if err != nil {
+			return nil, err
+		}
+		return []transform.Edit{l.edit("weight", f)}, s.checkExtras(p, l)
 	}
-	switch low.Layer {
-	case transform.InProj:
+	e := l.edit("weight", s.weight(l, low))
+	switch {
+	case low.Layer == transform.InProj:
 		e.Param = "in_proj_weight"
-	case transform.Linear:
+	case low.Layer == transform.Linear && s.Change == nil:
 		// An attention module whose out_proj has no adapter in the file.
 		e.Alt = []string{"in_proj_weight"}
 	}
@@ -172,6 +218,28 @@ func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 		edits = append(edits, l.edit("bias", transform.AddBias{Bias: b, Scale: low.Scale}))
 	}
 	return edits, s.checkExtras(p, l)
+}
+
+// weight is what the module's tensors do to its weight.
+func (s *loraSettings) weight(l *layer, low transform.LowRank) transform.Transform {
+	t := transform.Transform(low)
+	if m := l.tensors[roleMagnitude]; m != nil {
+		t = transform.DoRA{LowRank: low, Magnitude: m}
+	}
+	if diagonal := l.tensors[roleDiagonal]; diagonal != nil {
+		t = transform.Factors{
+			Type: "lora", Scale: low.Scale, Class: transform.Double,
+			A: transform.ScaledRows{By: transform.Vector{Tensor: diagonal}, Of: transform.Stored{Tensor: low.A}}, B: transform.Stored{Tensor: low.B},
+		}
+	}
+	if s.Change == nil {
+		return t
+	}
+	rank := int64(0)
+	if len(low.A.Shape) > 0 {
+		rank = low.A.Shape[0]
+	}
+	return transform.Rebased{Change: *s.Change, Rank: rank, Times: low.Scale, Layer: low.Layer, Then: t}
 }
 
 func (s *loraSettings) lowRank(p *parser, l *layer) (transform.LowRank, error) {
@@ -225,6 +293,7 @@ func (s *loraSettings) checkExtras(p *parser, l *layer) error {
 	}{
 		{roleMagnitude, s.DoRA, "use_dora"},
 		{roleBiasB, s.LoRABias, "lora_bias"},
+		{roleDiagonal, s.Change != nil && *s.Change == transform.Minor, "kasa_config"},
 	} {
 		t := l.tensors[x.role]
 		switch {

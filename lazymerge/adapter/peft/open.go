@@ -19,8 +19,9 @@ var pickles = []string{"adapter_model.bin", "adapter_model.pt"}
 
 // Options say which findings are warnings instead of errors.
 type Options struct {
-	AllowUnused    bool // tensors without a meaning
-	AllowNonFinite bool // NaN and infinite values
+	AllowUnused    bool                  // tensors without a meaning
+	AllowNonFinite bool                  // NaN and infinite values
+	Experts        transform.ExpertOrder // of stacks, in place of what the config says
 }
 
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
@@ -136,7 +137,7 @@ func (p *parser) parse() error {
 // collect gives a tensor its place by its name.
 func (p *parser) collect(t *safetensors.Tensor) error {
 	k, ok := p.parseKey(t.Name)
-	if !ok {
+	if !ok || k.depth > 0 && !p.nests(k) {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
 	}

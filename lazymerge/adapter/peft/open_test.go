@@ -274,7 +274,7 @@ func TestUnknownTensors(t *testing.T) {
 	unknown := []string{
 		"a.lora_C.weight", "a.lora_A.weight.extra.lora_", "a.lora_E", "weight", "lora_A.weight", "x..y.weight", "a.lora_A.bias",
 		"experts.base_layer.lora_A.weight", "a.base_layer.b.weight", "a.token_adapter.lora_A.weight", "a.token_adapter.token_indices",
-		"a.lora_diag", "e.token_adapter.base_layer.lora_embedding_A",
+		"e.token_adapter.base_layer.lora_embedding_A",
 	}
 	items := pair("ok")
 	for _, name := range unknown {

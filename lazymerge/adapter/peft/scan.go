@@ -36,6 +36,28 @@ func checkEmpty(f *safetensors.File, rankZero bool) error {
 	return nil
 }
 
+// Values is what one pass over the values of a weights file finds.
+type Values struct {
+	Zero     map[*safetensors.Tensor]bool // every element is zero
+	Warnings []string
+}
+
+// ScanValues looks at every value of a weights file. Errors: *EmptyError,
+// *NonFiniteError.
+func ScanValues(f *safetensors.File, o Options) (*Values, error) {
+	if err := checkEmpty(f, false); err != nil {
+		return nil, err
+	}
+	s, err := scanFile(f, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Values{Zero: s.zero, Warnings: s.warnings}, nil
+}
+
+// EqualTensors compares two tensors bit by bit.
+func EqualTensors(a, b *safetensors.Tensor) (bool, error) { return equalTensors(a, b) }
+
 // scanFile looks at every value of the file.
 func scanFile(f *safetensors.File, o Options) (*scan, error) {
 	s := &scan{zero: make(map[*safetensors.Tensor]bool)}

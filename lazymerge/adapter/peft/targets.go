@@ -21,6 +21,9 @@ func (p *parser) checkTargets() error {
 	}
 	var missed []string
 	for _, l := range p.layers {
+		if l.stacked {
+			continue
+		}
 		ok, err := match(l.pattern)
 		if err != nil {
 			p.warn("target_modules cannot be checked: %v", err)

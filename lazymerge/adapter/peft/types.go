@@ -27,10 +27,16 @@ type method struct {
 
 // maker is what the config of a type says about its modules.
 type maker interface {
-	// edits makes those of a module. Every tensor of l has to be in the Keys of one,
-	// the first is the one by which an adapter counts as trained. Errors:
+	// edits makes those of a module. Every tensor of l has to be in the Keys of one, and
+	// a module of which none changes anything counts as untrained. Errors:
 	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError.
 	edits(p *parser, l *layer) ([]transform.Edit, error)
+}
+
+// spreader is a maker of which an adapter may have nothing in its file but what all
+// modules share.
+type spreader interface {
+	everywhere(p *parser) (*transform.Everywhere, error)
 }
 
 // Reads is what has to be read and computed for a row of a merged tensor.
@@ -57,47 +63,47 @@ var types = []typeRule{
 	{name: "ADAMSS", reason: "it needs a clustering and a randomised decomposition that only its training code repeats", never: true},
 	{name: "ADAPTION_PROMPT", reason: prompt, never: true},
 	{name: "BEFT", method: &beft, class: transform.Single, reads: Row},
-	{name: "BOFT", reason: later},
+	{name: "BOFT", method: &boft, class: transform.Single, reads: Row},
 	{name: "BONE", method: &bone, class: transform.Single, reads: Row},
-	{name: "C3A", reason: later},
+	{name: "C3A", method: &c3a, class: transform.Double, reads: Row},
 	{name: "CARTRIDGE", reason: prompt, never: true},
 	{name: "CPT", reason: prompt, never: true},
-	{name: "DEFT", reason: later},
-	{name: "DELORA", reason: later},
-	{name: "FOURIERFT", reason: later},
-	{name: "FROD", reason: later},
-	{name: "GLORA", reason: later},
-	{name: "GRALORA", reason: later},
-	{name: "HIRA", reason: later},
-	{name: "HRA", reason: later},
+	{name: "DEFT", method: &deft, class: transform.Double, reads: Pass},
+	{name: "DELORA", method: &delora, class: transform.Double, reads: Row},
+	{name: "FOURIERFT", method: &fourierFT, class: transform.Single, reads: Whole},
+	{name: "FROD", method: &frod, class: transform.Steps, reads: Whole},
+	{name: "GLORA", method: &glora, class: transform.Steps, reads: Row},
+	{name: "GRALORA", method: &gralora, class: transform.Single, reads: Row},
+	{name: "HIRA", method: &hira, class: transform.Steps, reads: Row},
+	{name: "HRA", method: &hra, class: transform.Single, reads: Row},
 	{name: "IA3", method: &ia3, class: transform.Single, reads: Row},
 	{name: "LILY", reason: routed, never: true},
 	{name: "LN_TUNING", method: &lnTuning, class: transform.Copied, reads: Row},
 	{name: "LOHA", method: &loha, class: transform.Single, reads: Row},
-	{name: "LOKR", reason: later},
+	{name: "LOKR", method: &lokr, class: transform.Single, reads: Row},
 	{name: "LORA", method: &lora, class: transform.SingleDouble, reads: Row},
 	{name: "MISS", method: &miss, class: transform.Single, reads: Row},
 	{name: "MULTITASK_PROMPT_TUNING", reason: prompt, never: true},
-	{name: "OFT", reason: later},
-	{name: "OSF", reason: later},
-	{name: "PEANUT", reason: later},
+	{name: "OFT", method: &oft, class: transform.Single, reads: Row},
+	{name: "OSF", method: &osf, class: transform.Single, reads: Whole},
+	{name: "PEANUT", method: &peanut, class: transform.Double, reads: Pass},
 	{name: "POLY", reason: routed, never: true},
 	{name: "PREFIX_TUNING", reason: "it adds keys and values to the attention cache and changes no weights", never: true},
 	{name: "PROMPT_TUNING", reason: prompt, never: true},
 	{name: "PSOFT", reason: "it is defined by a decomposition of the base whose signs differ between machines", never: true},
-	{name: "PVERA", reason: later},
+	{name: "PVERA", method: &pvera, class: transform.Single, reads: Row},
 	{name: "P_TUNING", reason: prompt, never: true},
-	{name: "RANDLORA", reason: later},
-	{name: "ROAD", reason: later},
+	{name: "RANDLORA", method: &randlora, class: transform.DoubleSingle, reads: Row},
+	{name: "ROAD", method: &road, class: transform.Steps, reads: Group},
 	{name: "SHADOW", reason: "it runs a second network beside the model and changes no weights", never: true},
-	{name: "SHIRA", reason: later},
-	{name: "SUPERTUNING", reason: later},
-	{name: "TINYLORA", reason: later},
+	{name: "SHIRA", method: &shira, class: transform.Single, reads: Row},
+	{name: "SUPERTUNING", method: &supertuning, class: transform.Double, reads: Row},
+	{name: "TINYLORA", method: &tinylora, class: transform.Single, reads: Row},
 	{name: "TRAINABLE_TOKENS", method: &trainableTokens, class: transform.Copied, reads: Row},
-	{name: "UNILORA", reason: later},
-	{name: "VBLORA", reason: later},
+	{name: "UNILORA", method: &unilora, class: transform.Single, reads: Row},
+	{name: "VBLORA", method: &vblora, class: transform.Single, reads: Row},
 	{name: "VERA", method: &vera, class: transform.Single, reads: Row},
-	{name: "WAVEFT", reason: later},
+	{name: "WAVEFT", method: &waveFT, class: transform.Single, reads: Group},
 	{name: "XLORA", reason: routed, never: true},
 }
 

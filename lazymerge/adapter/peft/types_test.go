@@ -106,14 +106,18 @@ func mustFind(t *testing.T, kind string) typeRule {
 	return r
 }
 
-// named puts the adapter's name into a key.
+// named puts the adapter's name into a key, where PEFT has it: behind the first part of
+// the leaf.
 func named(key string) string {
-	for _, end := range []string{".weight", ".bias"} {
-		if s, ok := strings.CutSuffix(key, end); ok {
-			return s + ".default" + end
-		}
+	above := "base_model."
+	if strings.HasPrefix(key, "base_model.model.m.") {
+		above = "base_model.model.m."
 	}
-	return key + ".default"
+	first, rest, more := strings.Cut(strings.TrimPrefix(key, above), ".")
+	if !more {
+		return key + ".default"
+	}
+	return above + first + ".default." + rest
 }
 
 func renamed(items []item, rename func(string) string) []item {

@@ -66,6 +66,44 @@ func (v *values) rank(name string, raw json.RawMessage) int64 {
 	return n
 }
 
+// positive reads an integer above 0, as all ranks are.
+func (v *values) positive(field string, otherwise int64) int64 {
+	if raw, ok := v.obj.get(field); ok {
+		return v.rank(field, raw)
+	}
+	return otherwise
+}
+
+// saved reads whether something that can be drawn again is in the file.
+func (v *values) saved(field string, otherwise bool) bool {
+	if v.field(field) == nil {
+		return otherwise
+	}
+	return v.boolean(field)
+}
+
+// seed reads an integer that seeds a generator.
+func (v *values) seed(field string, otherwise int64) int64 {
+	raw := v.field(field)
+	if raw == nil {
+		return otherwise
+	}
+	n, ok := decodeInt(raw)
+	if !ok {
+		v.fail(field, raw, "not an integer")
+	}
+	return n
+}
+
+// integer reads an integer.
+func (v *values) integer(name string, raw json.RawMessage) int64 {
+	n, ok := decodeInt(raw)
+	if !ok {
+		v.fail(name, raw, "not an integer")
+	}
+	return n
+}
+
 func (v *values) number(name string, raw json.RawMessage) float64 {
 	f, ok := decodeFloat(raw)
 	if !ok {

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // avx512bf16 has the pairwise order by VDPBF16PS, which adds the products of two bf16
 // pairs one after the other: that of the high halves, then that of the low ones. A pair
@@ -175,10 +172,14 @@ func (s avx512bf16) whole(f *function, name string) {
 	f.op("SHLQ $1, R10")
 	f.op("MOVQ %d(DI), AX", callCount)
 	f.op("MOVQ AX, %d(DI)", callLeft)
+	f.op("MOVQ $0, %d(DI)", callSrcAt)
+	f.op("MOVQ $0, %d(DI)", callDstAt)
 	s.persist(f)
 	f.label("tile")
 	f.op("MOVQ %d(DI), R9", callSrc)
+	f.op("ADDQ %d(DI), R9", callSrcAt)
 	f.op("MOVQ %d(DI), R14", callDst)
+	f.op("ADDQ %d(DI), R14", callDstAt)
 	f.op("MOVQ %d(DI), R8", callB)
 	f.op("MOVQ %d(DI), BX", callRows)
 	many := f.shape.rows
@@ -204,8 +205,8 @@ func (s avx512bf16) whole(f *function, name string) {
 	f.op("JNZ one")
 	f.label("next")
 	cols := f.shape.vectors() * s.lanes()
-	f.op("ADDQ $%d, %d(DI)", cols*f.kind.src, callSrc)
-	f.op("ADDQ $%d, %d(DI)", cols*f.kind.dst, callDst)
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.src, callSrcAt)
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.dst, callDstAt)
 	f.op("ADDQ %d(DI), R15", callNext)
 	f.op("DECQ %d(DI)", callLeft)
 	f.op("JNZ tile")
@@ -293,65 +294,35 @@ func (f *function) quad(odd bool) {
 	for v := range f.shape.vectors() {
 		f.op("VMOVDQU64 %d(AX), Z%d", right+v*64, 24+v)
 	}
-	const dx, r10, r13 = 2, 10, 13
 	for row := range f.shape.rows {
-		m := memory{base: dx, index: r10, scale: row % 2, disp: left}
+		m := memory{at: left, base: "DX"}
 		if row >= 2 {
-			m.base = r13
+			m.base = "R13"
+		}
+		if row%2 == 1 {
+			m.index = "R10"
 		}
 		for v := range f.shape.vectors() {
 			sum := row*f.shape.vectors() + v
 			if odd {
 				sum += f.shape.sums()
 			}
-			f.op("%s // VDPBF16PS %v, Z%d, Z%d", bytesOf(vdpbf16ps(sum, 24+v, m)), m, 24+v, sum)
+			f.raw(vdpbf16ps(sum, 24+v, m), "VDPBF16PS %v, Z%d, Z%d", m, 24+v, sum)
 		}
 	}
 }
 
-// memory is an operand that is broadcast: 32 bits at base + index·scale + disp.
-type memory struct {
-	base, index, scale int // registers by number; scale is 0 or 1
-	disp               int // a small multiple of 4
-}
-
-func (m memory) String() string {
-	names := []string{"AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
-	s := fmt.Sprintf("%d(%s)", m.disp, names[m.base])
-	if m.scale == 1 {
-		s += fmt.Sprintf("(%s*1)", names[m.index])
-	}
-	return s
-}
-
-// vdpbf16ps encodes VDPBF16PS zmm with a broadcast operand: sum += x·m for pairs.
+// vdpbf16ps encodes VDPBF16PS zmm, of EVEX.512.F3.0F38.W0, with an operand of 32 bits
+// that is broadcast: sum += x·m for pairs.
 func vdpbf16ps(sum, x int, m memory) []byte {
+	base, index := m.numbers()
 	not := func(n, bit, to int) byte { return byte(^n>>bit&1) << to }
-	const none = 4
-	if m.scale == 0 {
-		m.index = none
-	}
 	code := []byte{
 		0x62,
-		not(sum, 3, 7) | not(m.index, 3, 6) | not(m.base, 3, 5) | not(sum, 4, 4) | 2,
-		byte(^x&15)<<3 | 4 | 2,
+		not(sum, 3, 7) | not(index, 3, 6) | not(base, 3, 5) | not(sum, 4, 4) | 2,
+		byte(^x&15)<<3 | 4 | vexF3,
 		0x50 | not(x, 4, 3),
 		0x52,
 	}
-	const disp8 = 0x40
-	reg, base := byte(sum&7)<<3, byte(m.base&7)
-	if m.index == none && base != none {
-		code = append(code, disp8|reg|base)
-	} else {
-		code = append(code, disp8|reg|4, byte(m.index&7)<<3|base)
-	}
-	return append(code, byte(m.disp/4))
-}
-
-func bytesOf(code []byte) string {
-	var words []string
-	for _, x := range code {
-		words = append(words, fmt.Sprintf("BYTE $%#02x", x))
-	}
-	return strings.Join(words, "; ")
+	return append(code, m.operand(sum, 4)...)
 }

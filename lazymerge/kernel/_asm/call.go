@@ -18,8 +18,10 @@ const (
 	callSigned = 88
 	callRows   = 96
 	callLeft   = 104
-	callScale  = 112
-	callPark   = 116
+	callSrcAt  = 112
+	callDstAt  = 120
+	callScale  = 128
+	callPark   = 132
 )
 
 var offsets = []struct {
@@ -30,7 +32,7 @@ var offsets = []struct {
 	{"rank", callRank}, {"count", callCount},
 	{"dstRow", callDstRow}, {"srcRow", callSrcRow},
 	{"run", callRun}, {"next", callNext}, {"after", callAfter},
-	{"signed", callSigned}, {"rows", callRows}, {"left", callLeft}, {"scale", callScale}, {"park", callPark},
+	{"signed", callSigned}, {"rows", callRows}, {"left", callLeft}, {"srcAt", callSrcAt}, {"dstAt", callDstAt}, {"scale", callScale}, {"park", callPark},
 }
 
 // printOffsets prints what a test of package kernel compares.

@@ -20,7 +20,14 @@ func main() {
 		write(filepath.Join(*out, s.name()+"_"+s.arch()+".s"), asm)
 		write(filepath.Join(*out, s.name()+"_"+s.arch()+".go"), stubs)
 	}
+	vectorAsm, vectorStubs := generateVectors()
+	write(filepath.Join(*out, "vector_amd64.s"), vectorAsm)
+	write(filepath.Join(*out, "vector_amd64.go"), vectorStubs)
 	write(filepath.Join(*out, "offsets_test.go"), printOffsets())
+	asm, stubs := generateAMX()
+	write(filepath.Join(*out, "amx_amd64.s"), asm)
+	write(filepath.Join(*out, "amx_amd64.go"), stubs)
+	write(filepath.Join(*out, "amx_offsets_amd64_test.go"), printTilesOffsets())
 }
 
 func write(path string, text []byte) {

@@ -4,6 +4,8 @@
 set -e
 python=${LORAFS_PYTHON:-/root/.cache/lorafs/venv/bin/python}
 "$python" gen/tables.py tables.txt
+"$python" gen/order.py order.txt
 "$python" gen/corpus.py testdata/corpus.jsonl.gz
 "$python" gen/renames.py testdata/renames.jsonl.gz
 "$python" gen/tasks.py testdata/tasks.json.gz
+"$python" gen/storage.py ../testdata/storage.jsonl.gz

@@ -6,6 +6,7 @@ Each line of OUT is "<kind> <key>\t<json>":
   version -           the transformers release
   rules KEY           renames and conversions registered for a class or model type
   class NAME          what resolve needs of a model class, from an instance on the meta device
+                      ("x": modules with bare parameters, by the end of their names)
   type MODEL_TYPE     classes of the model type per task, default of tie_word_embeddings
 """
 
@@ -25,9 +26,13 @@ import torch
 import transformers
 from transformers import conversion_mapping
 from transformers.core_model_loading import (
+    Chunk,
+    Concatenate,
     GroupWeightRename,
     Inkling2IndexOffsetWeightRename,
+    Interleave,
     PrefixChange,
+    Transpose,
     WeightConverter,
 )
 from transformers.modeling_utils import PreTrainedModel
@@ -48,6 +53,9 @@ TASKS = {
 
 LAYERS = re.compile(r"(^|_)(num|n|encoder|decoder)_(\w+_)?(layers?|blocks|layer_num)$|^num_hidden_layers$|^n_layers?$|^depth$|^(en|de)coder_layers$")
 
+# Layers before the first one with experts.
+DENSE = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index")
+
 
 def branches(compiled):
     """A Python alternation of named groups as plain groups: (pattern, [[source, group]...])."""
@@ -64,6 +72,17 @@ def half(transform):
     return d
 
 
+def operation(op):
+    """The operation as transformers names it, with what its own repr leaves out."""
+    if isinstance(op, Transpose):
+        return f"Transpose({op.dim0}, {op.dim1}{', check_dims' if op.check_dims else ''})"
+    if isinstance(op, Interleave) and op.inverse:
+        return f"Interleave(dim={op.dim}, inverse)"
+    if isinstance(op, (Chunk, Concatenate)) and op.num_shards_attribute:
+        return f"{type(op).__name__}(dim={op.dim}, {op.num_shards_attribute})"
+    return repr(op)
+
+
 def rule(transform):
     d = {"f": half(transform), "r": half(transform.reverse_transform())}
     if isinstance(transform, PrefixChange):
@@ -73,7 +92,7 @@ def rule(transform):
     elif isinstance(transform, Inkling2IndexOffsetWeightRename):
         d["k"], d["o"] = "offset", transform.offset
     elif isinstance(transform, WeightConverter):
-        d["k"], d["ops"] = "convert", [repr(o) for o in transform.operations]
+        d["k"], d["ops"] = "convert", [operation(o) for o in transform.operations]
         d["n"] = len(transform.source_patterns)
     return d
 
@@ -89,6 +108,8 @@ def shrink(config, seen=None):
             shrink(value, seen)
         elif isinstance(value, bool):
             continue
+        elif name in DENSE and isinstance(value, int):
+            setattr(config, name, min(value, 1))
         elif isinstance(value, int) and LAYERS.search(name) and value > 2:
             try:
                 setattr(config, name, 2)
@@ -98,7 +119,8 @@ def shrink(config, seen=None):
         value = getattr(config, name, None)
         if isinstance(value, (list, tuple)) and len(value) > 2:
             try:
-                setattr(config, name, list(value)[:2])
+                # The last of these is sparse where there are experts.
+                setattr(config, name, [value[0], value[-1]] if name == "mlp_layer_types" else list(value)[:2])
             except Exception:
                 pass
     return config
@@ -178,6 +200,32 @@ def parts(model):
     return found
 
 
+LAYERS_OF_TORCH = (torch.nn.Linear, torch.nn.Embedding, torch.nn.modules.conv._ConvNd, torch.nn.MultiheadAttention, Conv1D)
+
+
+def bare(model):
+    """Modules whose matrices are no layer's, such as stacks of experts and routers: {last name component:
+    {"p": their parameters in the order of registration, "t": is_transposed, "i": gate and up alternate}}.
+    A component that means different things in a model, or a layer as well, is left out."""
+    found, mixed = {}, set()
+    for name, m in model.named_modules():
+        leaf = name.rsplit(".", 1)[-1]
+        shapes = {n: p.shape for n, p in m.named_parameters(recurse=False) if p.ndim in (2, 3)}
+        stacked = any(len(s) == 3 and s[0] > 1 for s in shapes.values())
+        if isinstance(m, LAYERS_OF_TORCH) or not (stacked or len(shapes.get("weight", ())) == 2):
+            if isinstance(m, LAYERS_OF_TORCH):
+                mixed.add(leaf)
+            continue
+        d = {"p": list(shapes)}
+        if getattr(m, "is_transposed", False):
+            d["t"] = True
+        if not getattr(m, "is_concatenated", True):
+            d["i"] = True
+        if found.setdefault(leaf, d) != d:
+            mixed.add(leaf)
+    return {k: d for k, d in sorted(found.items()) if k and k not in mixed}
+
+
 def describe(model):
     places = {id(c): p for p, c in reversed(list(configs(model.config)))}
     d = {"p": model.base_model_prefix, "m": model.config.model_type, "r": roots(model)}
@@ -194,6 +242,8 @@ def describe(model):
     # Detection models tie whole heads per layer; nothing there is an embedding.
     if tied and len(tied) <= 12:
         d["e"] = tied
+    if parameters := bare(model):
+        d["x"] = parameters
     conv1d = sorted({n.rsplit(".", 1)[-1] for n, m in model.named_modules() if isinstance(m, Conv1D)})
     if conv1d:
         d["v"] = conv1d
