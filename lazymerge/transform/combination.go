@@ -17,7 +17,7 @@ type Form uint8
 const (
 	Mixed        Form = iota // A of the As, B of the Bs; the ranks must agree
 	Concatenated             // all ranks beside each other
-	Truncated               // the deltas are mixed and decomposed to a lower rank
+	Truncated                // the deltas are mixed and decomposed to a lower rank
 )
 
 // Combination adds one low-rank delta made of several: PEFT's add_weighted_adapter
