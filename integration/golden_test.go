@@ -32,6 +32,8 @@ type golden struct {
 	Prefix    string            `json:"prefix"`
 	Config    map[string]any    `json:"config"`
 	Refusal   []string          `json:"refusal"`
+	Stack     []string          `json:"stack"`
+	Flags     []string          `json:"flags"`
 	// Approximate is the error allowed in 16-bit tensors, relative to the largest
 	// magnitude, where PEFT's own merge depends on the last bits of a decomposition.
 	Approximate float64 `json:"approximate"`
@@ -42,7 +44,25 @@ type golden struct {
 	base string
 }
 
-func (g *golden) adapter() string { return filepath.Join(g.dir, "adapter") }
+// adapter is the ADAPTER of the case.
+func (g *golden) adapter() string {
+	if g.Stack == nil {
+		return filepath.Join(g.dir, "adapter")
+	}
+	var parts []string
+	for _, part := range g.Stack {
+		parts = append(parts, filepath.Join(g.dir, part))
+	}
+	return strings.Join(parts, "+")
+}
+
+// flags are those of the command.
+func (g *golden) flags() []string {
+	if g.Stack == nil {
+		return []string{"--rounding", g.Rounding}
+	}
+	return g.Flags
+}
 
 // tally counts compared elements and those that are off, by dtype.
 type tally [safetensors.U64 + 1]struct{ off, elements atomic.Int64 }
@@ -148,7 +168,7 @@ func (g *golden) testRefusal(t *testing.T) {
 }
 
 func (g *golden) testMerge(t *testing.T, total *tally) {
-	dir := mounted(t, "--rounding", g.Rounding, g.base, g.adapter())
+	dir := mounted(t, append(g.flags(), g.base, g.adapter())...)
 	g.checkWeights(t, dir, total)
 	g.checkConfig(t, dir)
 	g.checkFiles(t, dir)

@@ -20,6 +20,7 @@ type partsPlanner struct {
 }
 
 type claimed struct {
+	adapter   int // of a stack
 	component int
 	tensor    string
 }
@@ -135,7 +136,7 @@ func (p *partsPlanner) place(index *diffusion.Index, e placedEdit) error {
 	for _, at := range places {
 		placed := e
 		placed.how, placed.segment = at.How, segment(at.Rows)
-		if err := p.claim(at, nameOf(e.Edit)); err != nil {
+		if err := p.claim(e.Adapter, at, nameOf(e.Edit)); err != nil {
 			return err
 		}
 		one := p.planners[at.Component]
@@ -173,7 +174,7 @@ func (p *partsPlanner) placeByName(index *diffusion.Index, e placedEdit, miss er
 			}
 			renamed := e
 			renamed.Module = module
-			if err := p.claim(diffusion.Place{Component: c, Tensor: m.Name}, nameOf(e.Edit)); err != nil {
+			if err := p.claim(e.Adapter, diffusion.Place{Component: c, Tensor: m.Name}, nameOf(e.Edit)); err != nil {
 				return err
 			}
 			return one.placeOne(renamed)
@@ -183,11 +184,11 @@ func (p *partsPlanner) placeByName(index *diffusion.Index, e placedEdit, miss er
 }
 
 // claim refuses a second module for rows that one has already.
-func (p *partsPlanner) claim(at diffusion.Place, by moduleName) error {
-	key := claimed{at.Component, at.Tensor}
+func (p *partsPlanner) claim(adapter int, at diffusion.Place, by moduleName) error {
+	key := claimed{adapter, at.Component, at.Tensor}
 	for _, c := range p.claims[key] {
 		if c.by != by && c.overlaps(segment(at.Rows)) {
-			return &CollisionError{Adapter: p.recipe.File, Tensor: at.Tensor, Modules: [2]string{c.by.String(), by.String()}}
+			return p.planners[0].of(adapter, &CollisionError{Adapter: p.planners[0].file(adapter), Tensor: at.Tensor, Modules: [2]string{c.by.String(), by.String()}})
 		}
 	}
 	p.claims[key] = append(p.claims[key], claim{segment(at.Rows), by})
@@ -195,7 +196,7 @@ func (p *partsPlanner) claim(at diffusion.Place, by moduleName) error {
 }
 
 func (p *partsPlanner) miss(e placedEdit, err error) error {
-	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys}
+	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
 	var ambiguous *resolve.AmbiguousError
 	var notFound *resolve.NotFoundError
 	switch {

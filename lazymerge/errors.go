@@ -15,6 +15,8 @@ type Unmatched struct {
 	Keys          []string // adapter tensors, as in the file
 	Nearest       []string // base tensors with the most similar names
 	Ambiguous     []string // set when more than one base tensor fits
+
+	adapter int // its place in a stack
 }
 
 // UnmatchedError lists the adapter tensors that fit no base tensor.

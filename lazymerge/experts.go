@@ -44,7 +44,7 @@ func (p *planner) placeStack(e placedEdit, s transform.Stack) error {
 		return p.placeOne(e)
 	case len(found) > len(s.Levels):
 		outer := e.Module + strings.Repeat(".base_layer", len(s.Levels))
-		return &peft.MissingTensorError{File: p.recipe.File, Module: outer, Want: "lora_A", Have: e.Keys}
+		return p.of(e.Adapter, &peft.MissingTensorError{File: p.file(e.Adapter), Module: outer, Want: "lora_A", Have: e.Keys})
 	case len(found) < len(s.Levels):
 		e.Param = s.Params[0].Name
 		e.Keys = keysOf(s.Levels[:len(s.Levels)-len(found)])
@@ -224,11 +224,11 @@ func (p *planner) checkRank(x stackEdit, experts int64) error {
 	if len(a.Shape) > 0 {
 		got = a.Shape[0] / experts
 	}
-	return &peft.RankError{File: p.recipe.File, Tensor: a.Name, Module: x.Module + "." + x.Param, Field: x.param.Field, Config: x.param.Rank, Got: got}
+	return p.of(x.Adapter, &peft.RankError{File: p.file(x.Adapter), Tensor: a.Name, Module: x.Module + "." + x.Param, Field: x.param.Field, Config: x.param.Rank, Got: got})
 }
 
 func (p *planner) levelError(x stackEdit, err error) error {
-	return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: x.stored.name, Keys: x.Keys, Err: err}
+	return p.of(x.Adapter, &EditError{Adapter: p.file(x.Adapter), Base: p.base.Ref(), Tensor: x.stored.name, Keys: x.Keys, Err: err})
 }
 
 // orientations tell which ways round the factors fit: B along the rows of a matrix
@@ -290,7 +290,7 @@ func (p *planner) placeSquares() error {
 			known = known && !x.stored.bySize
 		}
 		if !known {
-			return &OrientationError{Adapter: p.recipe.File, Tensor: x.stored.name, Keys: x.Keys}
+			return p.of(x.Adapter, &OrientationError{Adapter: p.file(x.Adapter), Tensor: x.stored.name, Keys: x.Keys})
 		}
 		if err := p.placeShares(x, !swapped); err != nil {
 			return err
@@ -323,7 +323,7 @@ func (p *planner) placeShare(e placedEdit, m matrix, s transform.Share) error {
 		s.Turned, s.Across = !s.Turned, true
 	}
 	e.Transform, e.plane = s, m.plane
-	if err := p.claimRun(m, e.Module); err != nil {
+	if err := p.claimRun(e.Adapter, m, e.Module); err != nil {
 		return err
 	}
 	p.byName[m.tensor].add(e)
@@ -337,19 +337,19 @@ type claimedRun struct {
 }
 
 // claimRun is claim for a part of a matrix.
-func (p *planner) claimRun(m matrix, module string) error {
+func (p *planner) claimRun(adapter int, m matrix, module string) error {
 	key := m.tensor
 	if m.plane > 0 {
 		key = fmt.Sprintf("%s, expert %d", key, m.plane-1)
 	}
-	for _, c := range p.runs[key] {
+	for _, c := range p.runs[taking{adapter, key}] {
 		if c.module != module && overlap(c.run, m.run) {
-			return &CollisionError{Adapter: p.recipe.File, Tensor: key, Modules: [2]string{c.module, module}}
+			return p.of(adapter, &CollisionError{Adapter: p.file(adapter), Tensor: key, Modules: [2]string{c.module, module}})
 		}
 	}
-	p.runs[key] = append(p.runs[key], claimedRun{module, m.run})
-	if other, taken := p.matched[m.tensor]; taken && other != module {
-		return &CollisionError{Adapter: p.recipe.File, Tensor: m.tensor, Modules: [2]string{other, module}}
+	p.runs[taking{adapter, key}] = append(p.runs[taking{adapter, key}], claimedRun{module, m.run})
+	if other, taken := p.matched[taking{adapter, m.tensor}]; taken && other != module {
+		return p.of(adapter, &CollisionError{Adapter: p.file(adapter), Tensor: m.tensor, Modules: [2]string{other, module}})
 	}
 	return nil
 }
@@ -403,7 +403,7 @@ func (p *planner) placeExpert(e placedEdit) (ok bool, err error) {
 	}
 	run, columns, err := p.expertRun(x, st, low)
 	if err != nil {
-		return true, &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: err}
+		return true, p.of(e.Adapter, &EditError{Adapter: p.file(e.Adapter), Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: err})
 	}
 	e.how = "expert"
 	share := transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: transform.Parameter, Experts: 1}
@@ -471,7 +471,7 @@ func (p *planner) placeRows(e placedEdit, st stored) (ok bool, err error) {
 	}
 	if low.A.Shape[1] != st.cols || low.B.Shape[0] != st.rows {
 		x := stackEdit{level: transform.Level{A: low.A, B: low.B}, stored: st}
-		return true, &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: x.mismatch()}
+		return true, p.of(e.Adapter, &EditError{Adapter: p.file(e.Adapter), Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: x.mismatch()})
 	}
 	e.how = "converted"
 	share := transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: low.Layer, Experts: 1}

@@ -32,6 +32,12 @@ type Options struct {
 	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
 	Workers        Workers // nil: no bound
+	// Sequential merges a stack one adapter after another, each with its own rounding.
+	// Otherwise what the adapters add is added up and rounded once.
+	Sequential bool
+	Combine    *Combine // nil: what the adapters of a stack add is added
+
+	stack *stack // the adapter is several
 }
 
 // Entry is one file of a Model.
@@ -69,7 +75,8 @@ var modelIDs atomic.Uint64
 
 // Open plans the merge of base and the adapter a. Everything is checked, nothing
 // is computed. Errors: those of peft and single, *UnmatchedError, *CollisionError,
-// *EditError, *QuantizedError, *ReplicationError.
+// *EditError, *QuantizedError, *ReplicationError; of a stack *modeldir.StackPartError
+// around these, *StackConflictError, *CombineError.
 func Open(ctx context.Context, base *Base, a modeldir.Adapter, opt Options) (m *Model, err error) {
 	err = guard(func() error {
 		m, err = openAdapter(ctx, base, a, opt)
@@ -81,6 +88,9 @@ func Open(ctx context.Context, base *Base, a modeldir.Adapter, opt Options) (m *
 func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Options) (*Model, error) {
 	if a.Err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, a.Err)
+	}
+	if a.Parts != nil {
+		return openStack(ctx, base, a, opt)
 	}
 	recipe, err := readAdapter(a, opt)
 	if err != nil {
@@ -142,8 +152,10 @@ func (m *Model) build(ctx context.Context, a modeldir.Adapter) error {
 		return err
 	}
 	newest := view.newest()
-	if st, err := os.Stat(m.recipe.File); err == nil && st.ModTime().After(newest) {
-		newest = st.ModTime()
+	for _, file := range m.opt.stack.files(m.recipe.File) {
+		if st, err := os.Stat(file); err == nil && st.ModTime().After(newest) {
+			newest = st.ModTime()
+		}
 	}
 	next := int32(0)
 	for _, p := range m.plans {

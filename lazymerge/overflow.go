@@ -29,7 +29,8 @@ func (m *Model) checkRange(ctx context.Context, norms map[*safetensors.Tensor]fl
 				return err
 			}
 			if err := c.scan(ctx); err != nil {
-				return &EditError{Adapter: m.recipe.File, Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err}
+				last := o.edits[len(o.edits)-1].Adapter
+				return p.of(last, &EditError{Adapter: p.file(last), Base: m.base.Ref(), Tensor: o.name, Keys: o.keys(), Err: err})
 			}
 		}
 	}
@@ -60,11 +61,27 @@ func (m *merged) scan(ctx context.Context) error {
 	return nil
 }
 
+// transforms are those that make the output, those of a stack together.
+func (o *output) transforms() []transform.Transform {
+	var all []transform.Transform
+	for _, e := range o.edits {
+		if _, ok := e.Transform.(transform.Replace); ok {
+			all = append(all, e.Transform)
+		}
+	}
+	for _, e := range o.chain {
+		if _, ok := e.Transform.(transform.Replace); !ok {
+			all = append(all, e.Transform)
+		}
+	}
+	return all
+}
+
 // safe says that the output stays finite whatever finite values the base has.
 func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 	largest, slack := limits(o.info.DType)
-	for _, e := range o.edits {
-		t := e.Transform
+	total := 0.0
+	for _, t := range o.transforms() {
 		var bound float64
 		switch v := t.(type) {
 		case transform.LowRank:
@@ -101,7 +118,7 @@ func safe(o *output, norms map[*safetensors.Tensor]float64) bool {
 				bound = max(bound, norms[r]/largest)
 			}
 		}
-		if !(bound < 1) {
+		if total += bound; !(total < 1) {
 			return false
 		}
 	}

@@ -67,6 +67,9 @@ type partBound struct {
 	width, total       int64 // bytes of a row; rows of the tensor
 }
 
+// Unwrap is the Bound of the part's rows.
+func (b partBound) Unwrap() transform.Bound { return b.Bound }
+
 // Group is the inner edit's where its groups meet the part's ends, else all rows.
 func (b partBound) Group() int64 {
 	g, ok := b.Bound.(transform.Grouped)

@@ -32,7 +32,8 @@ type placedEdit struct {
 	how     string
 	part    part
 	segment segment
-	plane   int64 // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
+	plane   int64        // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
+	terms   []placedEdit // of an edit that several of a stack make
 }
 
 // boundEdit is a transform fitted to its tensor.
@@ -97,8 +98,8 @@ type planner struct {
 	outputs []*output
 	byName  map[string]*output
 
-	matched   map[string]string       // base tensor and parameter → module that claimed it
-	runs      map[string][]claimedRun // of matrices on disk, by modules that claimed parts of them
+	matched   map[taking]string       // module that claimed a tensor
+	runs      map[taking][]claimedRun // of matrices on disk, by modules that claimed parts of them
 	squares   []stackEdit             // stacks whose orientation the others decide
 	votes     map[string]votes        // of the stacks of modules by the last component of their names
 	unmatched []Unmatched
@@ -107,10 +108,16 @@ type planner struct {
 	config    configEdits
 }
 
+// taking is a tensor that an adapter edits.
+type taking struct {
+	adapter int
+	tensor  string
+}
+
 // newPlanner lays out the component's tensors, with layers replicated as the
 // recipe asks.
 func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*planner, error) {
-	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[string]string), votes: make(map[string]votes), runs: make(map[string][]claimedRun)}
+	p := &planner{base: b, c: c, recipe: r, opt: opt, byName: make(map[string]*output), matched: make(map[taking]string), votes: make(map[string]votes), runs: make(map[taking][]claimedRun)}
 	slots, names := c.slots, c.names
 	if len(r.Replication) > 0 {
 		copied, err := replicate(c.slots, r.Replication)
@@ -202,7 +209,7 @@ func (p *planner) find(e *placedEdit) (resolve.Match, error) {
 // missing books an edit without a base tensor: as a new tensor where the edit may
 // add one, else as unmatched.
 func (p *planner) missing(e placedEdit, err error) error {
-	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys}
+	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
 	var ambiguous *resolve.AmbiguousError
 	var notFound *resolve.NotFoundError
 	switch {
@@ -228,6 +235,10 @@ func (p *planner) missing(e placedEdit, err error) error {
 func (p *planner) addTensor(e placedEdit, r transform.Replace) {
 	name := p.names.NewName(e.Module, e.Param)
 	e.how = "added"
+	if o := p.byName[name]; o != nil && o.added && o.root == nil {
+		o.add(e) // by another adapter of the stack
+		return
+	}
 	info := safetensors.Info{Name: name, DType: p.dtype(), Shape: r.Value.Shape}
 	if !floating(r.Value.DType) {
 		info.DType = r.Value.DType // a counter of batches is no weight
@@ -266,14 +277,15 @@ func (p *planner) claim(m resolve.Match, e placedEdit) error {
 	if e.part.some() {
 		key = fmt.Sprintf("%s, part %d of %d", m.Name, e.part.index+1, e.part.of)
 	}
-	other, taken := p.matched[key]
-	if runs := p.runs[m.Name]; len(runs) > 0 && !taken {
+	tensor := taking{e.Adapter, key}
+	other, taken := p.matched[tensor]
+	if runs := p.runs[taking{e.Adapter, m.Name}]; len(runs) > 0 && !taken {
 		other, taken = runs[0].module, true
 	}
 	if taken && other != e.Module {
-		return &CollisionError{Adapter: p.recipe.File, Tensor: key, Modules: [2]string{other, e.Module}}
+		return p.of(e.Adapter, &CollisionError{Adapter: p.file(e.Adapter), Tensor: key, Modules: [2]string{other, e.Module}})
 	}
-	p.matched[key] = e.Module
+	p.matched[tensor] = e.Module
 	return nil
 }
 
@@ -291,23 +303,43 @@ func (p *planner) bind() error {
 }
 
 func (p *planner) bindOutput(o *output) error {
+	if err := p.checkReplacements(o); err != nil {
+		return err
+	}
+	var edits []placedEdit // those that compute
 	for _, e := range o.edits {
 		if r, ok := e.Transform.(transform.Replace); ok && !e.part.some() && !e.segment.some() {
 			if err := p.bindReplace(o, e, r); err != nil {
 				return err
 			}
+			edits = nil
 			continue
 		}
-		be, err := e.bind(p.param(o, e, p.opt.AllowNonFinite), p.opt.Rounding)
-		if err != nil {
-			return p.editError(o, e, err)
-		}
-		if len(o.chain) > 0 && (o.chain[0].plane > 0) != (be.plane > 0) {
-			return p.editError(o, e, &transform.LayerError{Tensor: o.name, Transform: "an edit of the whole beside those of single experts", Layer: transform.Parameter})
-		}
-		o.chain = append(o.chain, be)
+		edits = append(edits, e)
 	}
-	return nil
+	chain, err := p.bindEdits(o, edits, p.opt.Rounding, p.opt.AllowNonFinite)
+	o.chain = chain
+	return err
+}
+
+// bindEdits fits edits to their tensor, those of a stack together.
+func (p *planner) bindEdits(o *output, edits []placedEdit, r transform.Rounding, overflow bool) ([]boundEdit, error) {
+	edits, err := p.combine(o, edits)
+	if err != nil {
+		return nil, err
+	}
+	var chain []boundEdit
+	for _, e := range edits {
+		be, err := e.bind(p.param(o, e, overflow), r)
+		if err != nil {
+			return nil, p.editError(o, e, err)
+		}
+		if len(chain) > 0 && (chain[0].plane > 0) != (be.plane > 0) {
+			return nil, p.editError(o, e, &transform.LayerError{Tensor: o.name, Transform: "an edit of the whole beside those of single experts", Layer: transform.Parameter})
+		}
+		chain = append(chain, be)
+	}
+	return p.addUp(o, chain, r, overflow)
 }
 
 // param describes the tensor that an edit is fitted to.
@@ -380,7 +412,10 @@ func (p *planner) editError(o *output, e placedEdit, err error) error {
 		}
 		return &QuantizedError{Base: p.base.Ref(), Method: method, Tensor: o.name}
 	}
-	return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensor: o.name, Keys: e.Keys, Err: err}
+	if e.terms != nil {
+		return &EditError{Adapter: p.opt.stack.ref, Base: p.base.Ref(), Tensor: o.name, Keys: e.Keys, Err: err}
+	}
+	return p.of(e.Adapter, &EditError{Adapter: p.file(e.Adapter), Base: p.base.Ref(), Tensor: o.name, Keys: e.Keys, Err: err})
 }
 
 // settle turns what found no tensor into an error, or a warning where the caller
@@ -389,22 +424,40 @@ func (p *planner) settle() error {
 	if len(p.unmatched) == 0 {
 		return nil
 	}
-	err := &UnmatchedError{Adapter: p.recipe.File, Base: p.base.Ref(), Tensors: p.unmatched}
-	if !p.opt.AllowUnused {
-		return err
+	for i, unmatched := range byAdapter(p.unmatched) {
+		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched}
+		if len(unmatched) > 0 && !p.opt.AllowUnused {
+			return p.of(i, err)
+		}
+		if len(unmatched) > 0 {
+			p.warnings = append(p.warnings, "left out: "+err.Error())
+		}
 	}
-	p.warnings = append(p.warnings, "left out: "+err.Error())
 	return nil
+}
+
+// byAdapter parts what was not found by the adapters of a stack.
+func byAdapter(all []Unmatched) [][]Unmatched {
+	var parts [][]Unmatched
+	for _, u := range all {
+		for len(parts) <= u.adapter {
+			parts = append(parts, nil)
+		}
+		parts[u.adapter] = append(parts[u.adapter], u)
+	}
+	return parts
 }
 
 // checkUntrained refuses an adapter that has lost modules which it trained whole: the
 // base has them, so PEFT cannot load it either.
 func (p *planner) checkUntrained() error {
-	for _, name := range p.recipe.Untrained {
-		if p.hasModule(name) {
-			return &peft.MissingTensorError{File: p.recipe.File, Module: name, Want: "parameter"}
+	for i, r := range p.opt.stack.recipes(p.recipe) {
+		for _, name := range r.Untrained {
+			if p.hasModule(name) {
+				return p.of(i, &peft.MissingTensorError{File: r.File, Module: name, Want: "parameter"})
+			}
+			p.warnings = append(p.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
 		}
-		p.warnings = append(p.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
 	}
 	return nil
 }

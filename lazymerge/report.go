@@ -27,8 +27,10 @@ type Report struct {
 	LeftOut  []string `json:"left_out,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
 	Notes    []string `json:"notes,omitempty"` // where the values are not those of PEFT's merge, and quirks kept
-	Tensors  int      `json:"tensors"`         // in the merged model
-	Merged   int      `json:"tensors_merged"`  // of them changed by the adapter
+	Stack    []Layer  `json:"stack,omitempty"` // the adapters of a stack, in order
+	Combined string   `json:"combined,omitempty"`
+	Tensors  int      `json:"tensors"`        // in the merged model
+	Merged   int      `json:"tensors_merged"` // of them changed by the adapter
 }
 
 // Change is one edit: the adapter tensors it reads and the tensor it changes.
@@ -41,6 +43,7 @@ type Change struct {
 	Rank    int       `json:"rank,omitempty"`
 	Scaling float64   `json:"scaling,omitempty"`
 	Note    string    `json:"note,omitempty"`
+	Adapter string    `json:"adapter,omitempty"` // which of a stack
 }
 
 func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
@@ -63,7 +66,8 @@ func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float
 			r.Edits[i].Norms = append(r.Edits[i].Norms, n)
 		}
 	}
-	r.Notes = r.remarks(notes)
+	r.describeStack(m, a)
+	r.Notes = r.remarks(append(notes, m.opt.stackNotes()...))
 	return r
 }
 
@@ -85,13 +89,13 @@ func (r *Report) add(p *planner) (read [][]*safetensors.Tensor) {
 			r.Merged++
 		}
 		for i, e := range o.edits {
-			if i > 0 && e.plane > 0 && slices.Equal(e.Keys, o.edits[i-1].Keys) {
+			if i > 0 && e.plane > 0 && e.Adapter == o.edits[i-1].Adapter && slices.Equal(e.Keys, o.edits[i-1].Keys) {
 				continue // another matrix of the stack
 			}
 			d := e.Transform.Describe()
 			r.Edits = append(r.Edits, Change{
 				Tensor: name(o), Match: e.how, Keys: e.Keys,
-				Type: d.Type, Rank: d.Rank, Scaling: d.Scaling, Note: d.Note,
+				Type: d.Type, Rank: d.Rank, Scaling: d.Scaling, Note: d.Note, Adapter: p.opt.stack.name(e.Adapter),
 			})
 			read = append(read, e.Transform.Tensors())
 		}
@@ -130,6 +134,9 @@ func (r *Report) Text() ([]byte, error) {
 	if r.Note != "" {
 		fmt.Fprintf(&b, "          %s\n", r.Note)
 	}
+	if err := r.writeStack(&b); err != nil {
+		return nil, err
+	}
 	fmt.Fprintf(&b, "rounding  %s\nmerged    %d of %d tensors\n", r.Rounding, r.Merged, r.Tensors)
 	for _, part := range []struct {
 		title string
@@ -141,8 +148,15 @@ func (r *Report) Text() ([]byte, error) {
 	}
 	b.WriteString("\nscaling: of the delta; norms: Frobenius, of each adapter tensor; found: how the module's name led to the tensor\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "tensor\ttype\trank\tscaling\tnorms\tfound\tadapter tensors")
+	of := ""
+	if r.Stack != nil {
+		of = "adapter\t"
+	}
+	fmt.Fprintln(w, of+"tensor\ttype\trank\tscaling\tnorms\tfound\tadapter tensors")
 	for _, c := range r.Edits {
+		if r.Stack != nil {
+			fmt.Fprintf(w, "%s\t", c.Adapter)
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%.6g\t%s\t%s\t%s\n", c.Tensor, c.Type, c.Rank, c.Scaling, norms(c.Norms), c.Match, strings.Join(c.Keys, " "))
 	}
 	if err := w.Flush(); err != nil {
@@ -161,6 +175,9 @@ func (r *Report) Summary() string {
 		}
 	}
 	s := fmt.Sprintf("%s, %d of %d tensors", r.Type, r.Merged, r.Tensors)
+	if n := len(r.Stack); n > 0 {
+		s = fmt.Sprintf("stack of %d, ", n) + s
+	}
 	switch {
 	case ranks > 0 && lowest == highest:
 		s += fmt.Sprintf(", rank %d", lowest)

@@ -49,10 +49,13 @@ func newMerged(o *output, key Key, opt Options) *merged {
 	m.srcBytes = row * int64(o.from.DType.Bits()) / 8
 	m.group = groupOf(o.chain, m.rows)
 	m.inputs = append(m.inputs, o.from)
+	files := make(map[string]bool) // one of an adapter, several of a stack
 	for _, e := range o.chain {
-		if read := e.Transform.Tensors(); len(read) > 0 {
-			m.inputs = append(m.inputs, read[0]) // the tensors of an adapter live in one file
-			break
+		for _, t := range e.Transform.Tensors() {
+			if path := t.Path(); !files[path] {
+				files[path] = true
+				m.inputs = append(m.inputs, t)
+			}
 		}
 	}
 	for _, e := range o.chain {

@@ -38,7 +38,7 @@ func sameKind(a, b placedEdit) bool {
 func (p *planner) placeShared(root *output, own string, e placedEdit) error {
 	e.Scope = transform.Shared
 	for _, have := range root.edits {
-		if have.Scope != transform.Shared || !sameKind(have, e) {
+		if have.Scope != transform.Shared || have.Adapter != e.Adapter || !sameKind(have, e) {
 			continue
 		}
 		same, err := sameValues(have.Transform, e.Transform)
@@ -184,18 +184,9 @@ func (p *planner) rejoin(root *output, members []string) error {
 			others = append(others, o)
 		}
 	}
-	switch {
-	case p.recipe.TieWeights && root.own() && len(others) == 0:
-		root.share()
-		return nil
-	case p.recipe.TieWeights && !root.own() && len(others) == 1:
-		for _, e := range others[0].edits {
-			root.add(e)
-		}
-		root.share()
-		others[0].edits = nil
-		return nil
-	case len(others) != len(members):
+	p.tieWeights(root, others)
+	others = slices.DeleteFunc(others, func(o *output) bool { return !o.own() })
+	if len(others) != len(members) || !root.own() {
 		return nil
 	}
 	for _, o := range others {
@@ -210,13 +201,48 @@ func (p *planner) rejoin(root *output, members []string) error {
 	return nil
 }
 
+// tieWeights makes edits of one module alone those of all, where their adapter has
+// ensure_weight_tying.
+func (p *planner) tieWeights(root *output, others []*output) {
+	for i, r := range p.opt.stack.recipes(p.recipe) {
+		if !r.TieWeights {
+			continue
+		}
+		of := func(e placedEdit) bool { return e.Adapter == i && e.Scope == transform.Own }
+		var holders []*output
+		for _, o := range others {
+			if slices.ContainsFunc(o.edits, of) {
+				holders = append(holders, o)
+			}
+		}
+		onRoot := slices.ContainsFunc(root.edits, of)
+		switch {
+		case onRoot && len(holders) == 0:
+		case !onRoot && len(holders) == 1:
+			for _, e := range holders[0].edits {
+				if of(e) {
+					root.add(e)
+				}
+			}
+			holders[0].edits = slices.DeleteFunc(holders[0].edits, of)
+		default:
+			continue
+		}
+		for j := range root.edits {
+			if of(root.edits[j]) {
+				root.edits[j].Scope = transform.Shared
+			}
+		}
+	}
+}
+
 func sameEdits(a, b *output) (bool, error) {
 	x, y := a.owned(), b.owned()
 	if len(x) != len(y) {
 		return false, nil
 	}
 	for i := range x {
-		if !sameKind(x[i], y[i]) {
+		if x[i].Adapter != y[i].Adapter || !sameKind(x[i], y[i]) {
 			return false, nil
 		}
 		if same, err := sameValues(x[i].Transform, y[i].Transform); err != nil || !same {

@@ -169,16 +169,20 @@ func (v *verifier) tensor(o *output) (TensorVerdict, error) {
 		return t, err
 	}
 	t.Elements, t.Differs, t.MaxDiff = d.n, d.differs, d.max
-	if t.State, t.Factor = d.state(o); !t.State.good() || t.State == Equal || t.State == Close {
-		t.Detail = d.detail(t)
-		return t, nil
+	t.State, t.Factor = d.state(o)
+	t.Detail = d.detail(t)
+	// Adapters of a stack that cancel each other leave more than the last bit to rounding.
+	if t.State == Rounded || t.State == Differs && v.model.opt.stack != nil {
+		return v.whichRounding(o, theirs, t)
 	}
-	return v.whichRounding(o, theirs, t)
+	return t, nil
 }
 
 // whichRounding names the rounding under which a tensor is right.
 func (v *verifier) whichRounding(o *output, theirs *safetensors.Tensor, t TensorVerdict) (TensorVerdict, error) {
-	t.Detail = "right up to rounding; not one of lorafs' (a merge in 16 bits, or on a GPU)"
+	if t.State == Rounded {
+		t.Detail = "right up to rounding; not one of lorafs' (a merge in 16 bits, or on a GPU)"
+	}
 	for _, r := range []transform.Rounding{transform.PEFT, transform.Once, transform.Twice} {
 		if r == v.model.opt.Rounding {
 			continue
@@ -188,7 +192,7 @@ func (v *verifier) whichRounding(o *output, theirs *safetensors.Tensor, t Tensor
 			return t, err
 		}
 		if d.close(o) {
-			t.Detail = "rounded as with --rounding " + r.String()
+			t.State, t.Detail = Rounded, "rounded as with --rounding "+r.String()
 			return t, nil
 		}
 	}
@@ -379,13 +383,9 @@ func (d *difference) detail(t TensorVerdict) string {
 // model. overflow passes infinite values on.
 func (m *Model) rounded(p *planner, o *output, r transform.Rounding, overflow bool) (*merged, error) {
 	again := *o
-	again.chain = nil
-	for _, e := range o.chain {
-		be, err := e.bind(p.param(o, e.placedEdit, overflow), r)
-		if err != nil {
-			return nil, err
-		}
-		again.chain = append(again.chain, be)
+	var err error
+	if again.chain, err = p.bindEdits(o, written(o.chain), r, overflow); err != nil {
+		return nil, err
 	}
 	// A tensor number of its own keeps the cached factors apart.
 	opt := m.opt

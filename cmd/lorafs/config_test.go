@@ -93,7 +93,8 @@ func TestConfigErrors(t *testing.T) {
 // Every flag of mount but those that say where the others stand can be set in the
 // file and by -o.
 func TestEveryFlagInConfig(t *testing.T) {
-	values := map[string]string{"cache-size": "1", "threads": "1", "rounding": "once", "log-level": "info", "log-file": "x", "adapter": "x", "experts": "grouped"}
+	values := map[string]string{"cache-size": "1", "threads": "1", "rounding": "once", "log-level": "info", "log-file": "x", "adapter": "x", "experts": "grouped",
+		"combine": "linear", "density": "0.5,combine=ties", "majority-sign": "frequency,combine=ties,density=1", "seed": "7,combine=dare_linear,density=0.5"}
 	for _, f := range newApp(testApp().io, cacheDefault).Command("mount").Flags {
 		name := f.Names()[0]
 		if slices.Contains(notInConfig, name) {

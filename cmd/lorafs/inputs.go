@@ -67,12 +67,20 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 	}
 	in.single = library.Single
 	in.paths = append(in.paths, library.Dirs...)
+	stacks := false
 	for _, a := range library.Adapters {
 		if a.File != "" {
 			in.paths = append(in.paths, a.File) // what lies beside it is not the adapter's
 			continue
 		}
 		in.paths = append(in.paths, a.Dir)
+		for _, p := range a.Parts {
+			in.paths = append(in.paths, p.Dir)
+			stacks = true
+		}
+	}
+	if o.Combine != nil && !stacks {
+		return &usageError{err: fmt.Errorf("--combine %s: no ADAPTER is a stack, as A@0.7+B", o.Combine.Type)}
 	}
 	for _, a := range library.Adapters {
 		if err := in.openAdapter(ctx, a, o); err != nil {

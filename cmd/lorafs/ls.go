@@ -34,11 +34,13 @@ type listing struct {
 }
 
 type listedModel struct {
-	Name     string       `json:"name"` // "" when the tree is this one model
-	Adapter  string       `json:"adapter"`
-	Summary  string       `json:"summary"`
-	Warnings []string     `json:"warnings,omitempty"`
-	Files    []listedFile `json:"files"`
+	Name     string            `json:"name"` // "" when the tree is this one model
+	Adapter  string            `json:"adapter"`
+	Summary  string            `json:"summary"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Combined string            `json:"combined,omitempty"` // of a stack: how
+	Stack    []lazymerge.Layer `json:"stack,omitempty"`
+	Files    []listedFile      `json:"files"`
 }
 
 type listedFile struct {
@@ -80,7 +82,7 @@ func list(in *inputs, all bool) listing {
 	l := listing{Models: []listedModel{}, Invalid: []listedInvalid{}}
 	for _, m := range in.models {
 		r := m.Report()
-		lm := listedModel{Name: m.Name(), Adapter: r.Adapter, Summary: r.Summary(), Warnings: r.Warnings, Files: []listedFile{}}
+		lm := listedModel{Name: m.Name(), Adapter: r.Adapter, Summary: r.Summary(), Warnings: r.Warnings, Combined: r.Combined, Stack: r.Stack, Files: []listedFile{}}
 		if in.single {
 			lm.Name = ""
 		}
@@ -115,6 +117,11 @@ func (l listing) write(io stdio, long bool, in *inputs) error {
 			title = "./"
 		}
 		fmt.Fprintf(io.out, "%s  %s\n", io.paint(bold, title), m.Summary)
+		if long {
+			if err := m.writeStack(io); err != nil {
+				return err
+			}
+		}
 		if err := m.write(io, long); err != nil {
 			return err
 		}
@@ -127,6 +134,19 @@ func (l listing) write(io stdio, long bool, in *inputs) error {
 		fmt.Fprint(io.out, indent(b.text(), "    "))
 	}
 	return nil
+}
+
+// writeStack lists the adapters of a stack: weight, adapter, what it does.
+func (m listedModel) writeStack(io stdio) error {
+	if m.Stack == nil {
+		return nil
+	}
+	fmt.Fprintf(io.out, "  combined: %s\n", m.Combined)
+	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+	for _, l := range m.Stack {
+		fmt.Fprintf(w, "  %v\t%s\t%s\n", l.Weight, l.Adapter, l.Summary())
+	}
+	return w.Flush()
 }
 
 func (m listedModel) write(io stdio, long bool) error {

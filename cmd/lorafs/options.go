@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -17,7 +18,11 @@ func jsonFlag() cli.Flag {
 // them.
 func mergeFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "rounding", Value: "peft", Usage: "round as `MODE`: peft (what merge_and_unload does), once, or twice (what safe_merge does)"},
+		&cli.StringFlag{Name: "rounding", Value: "peft", Usage: "round as `MODE`: peft (what merge_and_unload does), once, or twice (what safe_merge does); a stack is rounded once unless MODE is given"},
+		&cli.StringFlag{Name: "combine", Usage: "make one adapter of a stack as PEFT's add_weighted_adapter does, by `TYPE`: " + strings.Join(lazymerge.CombineTypes(), ", "), DefaultText: "what the adapters add is added"},
+		&cli.Float64Flag{Name: "density", Usage: "`SHARE` of the values that ties, dare and magnitude_prune keep, 0 to 1", DefaultText: "none"},
+		&cli.StringFlag{Name: "majority-sign", Value: "total", Usage: "how ties finds the sign of most, by `METHOD`: total (the sum), or frequency (the count)"},
+		&cli.Int64Flag{Name: "seed", Usage: "`NUMBER` from which dare draws what it drops"},
 		&cli.StringFlag{Name: "experts", Usage: "read the columns of lora_B of stacked experts in `ORDER`: rank-major (PEFT's), or grouped (by expert, unsloth's until 2026-09), whatever the adapter says"},
 		&cli.BoolFlag{Name: "allow-unused", Usage: "accept an adapter with tensors that nothing uses"},
 		&cli.BoolFlag{Name: "allow-nonfinite", Usage: "accept NaN and Inf in an adapter"},
@@ -45,5 +50,45 @@ func mergeOptions(c *cli.Context) (lazymerge.Options, error) {
 	default:
 		return o, &usageError{command: c.Command.Name, err: fmt.Errorf("--rounding %q: known are peft, once, twice", name)}
 	}
+	o.Sequential = c.IsSet("rounding") && o.Rounding != transform.Once
+	combine, err := combineOption(c)
+	if err != nil {
+		return o, &usageError{command: c.Command.Name, err: err}
+	}
+	o.Combine = combine
 	return o, nil
+}
+
+// combineOption reads --combine and the flags that belong to it; nil without it.
+func combineOption(c *cli.Context) (*lazymerge.Combine, error) {
+	x := &lazymerge.Combine{Type: c.String("combine"), Density: c.Float64("density"), Seed: c.Int64("seed")}
+	var prunes, elects, draws bool
+	if x.Type != "" {
+		if err := x.Check(); err != nil {
+			return nil, fmt.Errorf("--combine: %w", err)
+		}
+		prunes, elects, draws = x.Prunes(), x.Elects(), x.Draws()
+	}
+	for _, f := range []struct {
+		name string
+		of   bool
+	}{{"density", prunes}, {"majority-sign", elects}, {"seed", draws}} {
+		if c.IsSet(f.name) && !f.of {
+			return nil, fmt.Errorf("--%s has no effect with --combine %q", f.name, x.Type)
+		}
+	}
+	if x.Type == "" {
+		return nil, nil
+	}
+	if prunes && !c.IsSet("density") {
+		return nil, fmt.Errorf("--combine %s needs --density", x.Type)
+	}
+	switch name := c.String("majority-sign"); name {
+	case "total":
+	case "frequency":
+		x.Frequency = true
+	default:
+		return nil, fmt.Errorf("--majority-sign %q: known are total, frequency", name)
+	}
+	return x, nil
 }

@@ -20,6 +20,8 @@ case.json:
     refusal     for refuse: words that the message must contain
     approximate error allowed on 16-bit bases, relative to a tensor's largest magnitude, in up to 5 % of its elements
     notes       what a reader of a failure should know
+    stack       of a case with several adapters: their directories in DIR/cases/NAME with weights, a@0.7
+    flags       further flags of the command
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ import sys
 import tempfile
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,7 +49,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 import transformers as tf
-from peft import PeftModel, get_peft_model
+from peft import PeftMixedModel, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from safetensors.torch import load_file, save_file
 
@@ -54,6 +57,7 @@ import bases
 import breaks
 import compare
 import experts
+import stacks
 import sweep
 from case import DTYPES, Case
 from cases import CASES
@@ -73,7 +77,7 @@ def seed_of(text: str, seed: int) -> int:
 # --- bases ---
 
 
-def base_name(case: Case) -> str:
+def base_name(case: Case | stacks.Stack) -> str:
     return f"{case.base.replace('_', '-')}-{case.dtype}"
 
 
@@ -253,7 +257,86 @@ def make_case(case: Case, seed: int, root: Path) -> None:
     (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
-def record_merged(case: Case, base: Path, merged: Path, out: Path) -> dict[str, Any]:
+def make_stack(stack: stacks.Stack, seed: int, root: Path) -> None:
+    base, out = root / "bases" / base_name(stack), root / "cases" / stack.name
+    adapters, words = [], []
+    for name, layer in zip("abc", stack.layers):
+        case = Case(f"{stack.name}-{name}", stack.base, layer.options, kind=layer.kind, dtype=stack.dtype, file=layer.file, noise=0.4)
+        adapters.append(out / name)
+        words.append(name if layer.weight == 1 else f"{name}@{layer.weight}")
+        save_adapter(case, train_adapter(case, base, seed), base, out / name)
+    flags = ["--rounding", "twice" if stack.safe else "peft"] if stack.how == "steps" else []
+    if stack.how not in ("steps", "sum"):
+        flags = ["--combine", stack.how]
+        flags += ["--density", str(stack.density)] if stack.density is not None else []
+        flags += ["--majority-sign", stack.sign] if stack.sign != "total" else []
+        flags += ["--seed", str(stack.seed)] if stack.seed else []
+    record: dict[str, Any] = {"base": base.name, "expect": "peft", "rounding": "twice" if stack.safe else "peft", "stack": words, "flags": flags}
+    with tempfile.TemporaryDirectory() as work:
+        record |= record_merged(stack, base, merge_stack(stack, base, adapters, Path(work) / "merged"), out)
+    if stack.notes:
+        record["notes"] = stack.notes
+    (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def merge_stack(stack: stacks.Stack, base: Path, adapters: list[Path], work: Path) -> Path:
+    names = [adapter.name for adapter in adapters]
+    # The exact sum is made in f32 and rounded: PEFT's cat keeps its factors in the base's dtype.
+    exact = replace(stack, dtype="f32") if stack.how == "sum" else stack
+    mixed = len({layer.kind for layer in stack.layers}) > 1
+    model = (PeftMixedModel if mixed else PeftModel).from_pretrained(load_model(exact, base), adapters[0], adapter_name=names[0])
+    for name, adapter in zip(names[1:], adapters[1:]):
+        model.load_adapter(adapter, adapter_name=name)
+    if stack.how == "steps" or mixed or any(layer.options.get("use_dora") for layer in stack.layers):
+        for module in model.modules():
+            for name, layer in zip(names, stack.layers):
+                if isinstance(getattr(module, "scaling", None), dict) and name in module.scaling:
+                    module.scaling[name] *= layer.weight
+    else:
+        combine(stack, model, names)
+        names = ["joined"]
+    merged = model.merge_and_unload(safe_merge=stack.safe, adapter_names=names)
+    work.mkdir(parents=True)
+    merged.to(TORCH_DTYPES[stack.dtype]).save_pretrained(work)
+    return work
+
+
+def combine(stack: stacks.Stack, model: PeftModel, names: list[str]) -> None:
+    weights = [layer.weight for layer in stack.layers]
+    if stack.layers[0].kind == "IA3":
+        model.add_weighted_adapter(names, weights, "joined")
+        return
+    how = "cat" if stack.how == "sum" else stack.how
+    if how == "cat" and stack.how == "sum":
+        for name in names:  # its result would be too strong by the root of its rank
+            model.peft_config[name].use_rslora = False
+    more = {} if stack.density is None else {"density": stack.density, "majority_sign_method": stack.sign}
+    with seeded(stack, model):
+        model.add_weighted_adapter(names, weights, "joined", combination_type=how, **more)
+
+
+@contextmanager
+def seeded(stack: stacks.Stack, model: PeftModel) -> Iterator[None]:
+    """Draws for each module from a seed of its own: one that the name of its tensor gives."""
+    owner = model.base_model
+    places = {id(module): name.removeprefix("base_model.model.") + ".weight" for name, module in model.named_modules()}
+    originals = {}
+    for method, position in (("_generalized_task_arithmetic_weighted_adapter", 3), ("_svd_generalized_task_arithmetic_weighted_adapter", 4)):
+        originals[method] = getattr(owner, method)
+
+        def wrapped(*args: Any, _call: Any = originals[method], _at: int = position, **kwargs: Any) -> Any:
+            torch.manual_seed(stack.seed + zlib.crc32(places[id(args[_at])].encode()))
+            return _call(*args, **kwargs)
+
+        setattr(owner, method, wrapped)
+    yield
+    for method in originals:
+        delattr(owner, method)
+
+
+
+
+def record_merged(case: Case | stacks.Stack, base: Path, merged: Path, out: Path) -> dict[str, Any]:
     old, new = read_model(base), read_model(merged)
     prefix = case.head and getattr(tf, case.head).base_model_prefix
     unchanged, moved, changed = [], {}, {}
@@ -330,13 +413,15 @@ def run(task: tuple[str, str, int, Path]) -> str:
     """One base or one case, which crosses to the worker by name; returns what went wrong."""
     quiet()
     kind, name, seed, root = task
-    case = next(case for case in CASES if case.name == name)
+    case = next(case for case in CASES + stacks.CASES if case.name == name)
     try:
         if kind == "base":
             out = root / "bases" / base_name(case)
             make_base(case, seed, out)
             for file in out.iterdir():
                 file.chmod(0o644)
+        elif isinstance(case, stacks.Stack):
+            make_stack(case, seed, root)
         else:
             make_case(case, seed, root)
     except Exception as error:  # noqa: BLE001: all failures are reported together
@@ -344,7 +429,7 @@ def run(task: tuple[str, str, int, Path]) -> str:
     return ""
 
 
-def make_all(cases: list[Case], seed: int, root: Path, jobs: int) -> None:
+def make_all(cases: list[Case | stacks.Stack], seed: int, root: Path, jobs: int) -> None:
     for part in ("bases", "cases"):
         shutil.rmtree(root / part, ignore_errors=True)
         (root / part).mkdir(parents=True)
@@ -370,7 +455,7 @@ def main() -> None:
     if (options.out is None) == (options.check is None):
         parser.error("one of --out and --check is needed")
     quiet()
-    cases = [case for case in CASES if options.only in case.name and (options.sweep or not case.sweep)]
+    cases = [case for case in CASES + stacks.CASES if options.only in case.name and (options.sweep or not case.sweep)]
     if not cases:
         parser.error(f"no case is named {options.only}")
     if options.out is not None:

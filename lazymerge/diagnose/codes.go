@@ -336,10 +336,28 @@ var codes = []code{
 		fix:   "Fetch the missing files:\n\thf download ORG/NAME",
 	},
 	{
-		name:  "stack-unsupported",
-		title: "Stacks of adapters are not supported yet",
-		cause: "A@0.7+B merges several adapters with weights, which this version does not do.",
-		fix:   "Mount one adapter, or several side by side:\n\tlorafs mount BASE ADAPTER ADAPTER MOUNTPOINT",
+		name:  "stack-combine",
+		title: "Adapters of a stack cannot be combined in this way",
+		cause: "PEFT's add_weighted_adapter, which --combine follows, combines the factors A and B of LoRA adapters of equal types, mostly of equal ranks, and the vectors of IA3 by linear. Whatever else an adapter holds it refuses, or loses without a word.",
+		fix:   "Leave --combine out: what the adapters add is then added exactly, whatever their ranks. Among the types, cat and svd take unequal ranks.",
+	},
+	{
+		name:  "stack-conflict",
+		title: "Two adapters of a stack exclude each other",
+		cause: "Both put a whole tensor in the same place (modules_to_save, a resized vocabulary), or number layers differently (layer_replication), and only one of them can hold.",
+		fix:   "Leave one of the two out, or mount them side by side:\n\tlorafs mount BASE ADAPTER ADAPTER MOUNTPOINT",
+	},
+	{
+		name:  "stack-invalid",
+		title: "A stack of adapters is written wrongly",
+		cause: "A stack is A@0.7+B@0.3: single adapters with plus signs between them and weights behind @, 1 where none stands. Paths may hold both signs: parts are read from the left, each as long as a path that exists.",
+		fix:   "Correct the part that the message names. A path with + or @ that is not meant as a stack has to exist as written.",
+	},
+	{
+		name:  "stack-weight",
+		title: "An adapter of a stack cannot be weighted",
+		cause: "A weight multiplies what an adapter adds. This one holds something else as well: values that replace the base's (modules_to_save, biases, trained tokens), factors for the weights (IA3), or their lengths (DoRA), of which a multiple is not defined.",
+		fix:   "Give the adapter no weight. Adapters of type IA3 have a weighted sum, by --combine linear.",
 	},
 	{
 		name:  "tensor-ambiguous",

@@ -80,6 +80,12 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("input-changed", e.Path, "", e.Error(), nil))
 	case *lazymerge.OutputError:
 		return one(finding("output-in-input", e.Path, "", e.Error(), nil))
+	case *lazymerge.StackConflictError:
+		return one(finding("stack-conflict", "", e.Tensor, e.Error(), nil))
+	case *lazymerge.StackTypeError:
+		return one(finding("stack-conflict", "", "", e.Error(), nil))
+	case *lazymerge.CombineError:
+		return one(finding("stack-combine", "", "", e.Error(), nil))
 	case *lazymerge.OrientationError:
 		return one(finding("experts-orientation", e.Adapter, e.Tensor, e.Error(), nil))
 	case *lazymerge.ReplicationError:
@@ -129,6 +135,14 @@ func explainTransform(err error) []Finding {
 		return one(finding("experts-mismatch", "", e.Tensor, e.Error(), nil))
 	case *transform.OverflowError:
 		return one(finding("overflow", "", e.Tensor, e.Error(), nil))
+	case *transform.WeightError:
+		return one(finding("stack-weight", "", e.Tensor, e.Error(), nil))
+	case *transform.RankMixError:
+		return one(finding("stack-combine", "", e.Tensor, e.Error(), nil))
+	case *transform.SumError:
+		return one(finding("stack-combine", "", e.Tensor, e.Error(), nil))
+	case *transform.DecompositionError:
+		return one(finding("stack-combine", "", e.Tensor, e.Error(), nil))
 	}
 	return nil
 }
@@ -360,8 +374,16 @@ func explainModeldir(err error) []Finding {
 // explainNames explains what is wrong with the words of a command line.
 func explainNames(err error) []Finding {
 	switch e := err.(type) {
+	case *modeldir.StackPartError:
+		found := explain(e.Err)
+		for i := range found {
+			if found[i].File == "" {
+				found[i].File = e.Part
+			}
+		}
+		return found
 	case *modeldir.StackError:
-		return one(finding("stack-unsupported", "", "", e.Error(), nil))
+		return one(finding("stack-invalid", "", "", e.Error(), nil))
 	case *modeldir.NameError:
 		return one(finding("name-invalid", "", "", e.Error(), nil))
 	case *modeldir.NameCollisionError:

@@ -5,19 +5,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
+	"syscall"
 )
 
 // FindAdapters finds the adapters that refs name. Each is a path or the id of a
 // cached repository, with or without NAME= in front: an adapter directory, the
 // output of a training run (its own adapter, else its newest healthy checkpoint),
-// or a library of those, one level deep.
+// or a library of those, one level deep; or a stack of adapters, as A@0.7+B.
 //
 // A lone adapter that cannot be opened is an error. Among several it is an entry
 // with Err set. What the caller wrote wrongly (no such path, names that collide) is
 // an error in any case: *NotFoundError, *NameError, *NameCollisionError,
-// *StackError; else *NotAdapterError, *UnsupportedFileError, *NoCheckpointError,
+// *StackError, *StackPartError; else *NotAdapterError, *UnsupportedFileError, *NoCheckpointError,
 // *LinkError, *FileKindError, *LimitError, *fs.PathError.
 func FindAdapters(refs []string) (*Library, error) {
 	lib := &Library{}
@@ -55,6 +55,8 @@ type reference struct {
 	name string // what stood before "=", "" when nothing did
 	host string // where it is
 	tree string // its name in the tree
+
+	parts []stackPart // of a stack, nil for one adapter
 }
 
 // diffusersWeights is the name under which diffusers saves an adapter for a pipeline.
@@ -67,53 +69,39 @@ func looksLikeDiffusers(dir string) bool {
 }
 
 // parseRef takes a reference apart. A path that exists as written wins over every
-// other reading.
+// other reading, and NAME= over a stack whose first part holds an equals sign.
 func parseRef(ref string) (reference, error) {
+	r, err := parseUnnamed(ref)
+	if err == nil && r.parts == nil {
+		return r, nil
+	}
+	name, rest, ok := strings.Cut(ref, "=")
+	if !ok || strings.Contains(name, "/") {
+		return r, err
+	}
+	named, namedErr := parseUnnamed(rest)
+	if namedErr != nil && err == nil {
+		return r, nil
+	}
+	if err := checkName(ref, name); err != nil {
+		return reference{}, err
+	}
+	named.ref, named.name, named.tree = ref, name, name
+	return named, namedErr
+}
+
+// parseUnnamed reads an adapter or a stack.
+func parseUnnamed(ref string) (reference, error) {
 	host, err := locate(ref)
-	if err == nil {
-		return reference{ref: ref, host: host, tree: treeName(ref, host)}, nil
-	}
-	if name, rest, ok := strings.Cut(ref, "="); ok && !strings.Contains(name, "/") {
-		if err := checkName(ref, name); err != nil {
-			return reference{}, err
-		}
-		if host, err = locate(rest); err == nil {
-			return reference{ref: ref, name: name, host: host, tree: name}, nil
-		}
-		return reference{}, notFoundOrStack(rest, err)
-	}
-	return reference{}, notFoundOrStack(ref, err)
-}
-
-// weighted is a reference with a weight, as A@0.7.
-var weighted = regexp.MustCompile(`^(.+)@[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$`)
-
-// notFoundOrStack tells a stack from a name that does not exist.
-func notFoundOrStack(ref string, err error) error {
 	var missing *NotFoundError
-	if !errors.As(err, &missing) {
-		return err
+	if !errors.As(err, &missing) && !errors.Is(err, syscall.ENAMETOOLONG) {
+		return reference{ref: ref, host: host, tree: treeName(ref, host)}, err
 	}
-	if m := weighted.FindStringSubmatch(ref); m != nil {
-		if _, err := locate(m[1]); err == nil {
-			return &StackError{Ref: ref}
-		}
+	parts, err := parseStack(ref)
+	if err != nil {
+		return reference{}, err
 	}
-	for i, r := range ref {
-		if r == '+' && isPart(ref[:i]) {
-			return &StackError{Ref: ref}
-		}
-	}
-	return err
-}
-
-// isPart reports whether what stands before a plus is an adapter of a stack.
-func isPart(ref string) bool {
-	if m := weighted.FindStringSubmatch(ref); m != nil {
-		ref = m[1]
-	}
-	_, err := locate(ref)
-	return err == nil
+	return reference{ref: ref, parts: parts, tree: stackName(parts)}, nil
 }
 
 // found is what a reference led to.
@@ -123,6 +111,9 @@ type found struct {
 }
 
 func (r reference) find() (found, error) {
+	if r.parts != nil {
+		return r.findStack()
+	}
 	if !isDir(r.host) {
 		return found{adapters: []Adapter{r.oneFile()}}, nil
 	}

@@ -272,30 +272,6 @@ func TestAdapterErrors(t *testing.T) {
 	}
 }
 
-func TestStacks(t *testing.T) {
-	cache := noHub(t)
-	hubRepo(t, cache)
-	dir := tree{}.with("a", lora(t)).with("b", lora(t)).with("c@0.5", lora(t)).with("a+b", lora(t)).write(t, t.TempDir())
-	var stack *StackError
-	for _, ref := range []string{"/a@0.7+" + dir + "/b", "/a@0.7", "/b+" + dir + "/a", "/c@0.5@2", "/a@-1e-3"} {
-		if _, err := FindAdapters([]string{dir + ref}); !errors.As(err, &stack) {
-			t.Errorf("%s: %v", ref, err)
-		}
-	}
-	if _, err := FindAdapters([]string{"org/m@0.7"}); !errors.As(err, &stack) {
-		t.Errorf("cached: %v", err)
-	}
-	for _, ref := range []string{"/c@0.5", "/a+b"} {
-		if _, err := FindAdapters([]string{dir + ref}); err != nil {
-			t.Errorf("%s: %v", ref, err)
-		}
-	}
-	var missing *NotFoundError
-	if _, err := FindAdapters([]string{dir + "/zz@0.7"}); !errors.As(err, &missing) {
-		t.Errorf("a part that does not exist: %v", err)
-	}
-}
-
 // TestCachedAdapters checks ids of the hub cache, whose files are links, also in
 // sub-directories of the repository.
 func TestCachedAdapters(t *testing.T) {

@@ -195,14 +195,32 @@ func (e *UnsupportedFileError) Error() string {
 	return fmt.Sprintf("%s: %s is not supported yet", e.Path, e.Format)
 }
 
-// StackError is a stack of adapters, as A@0.7+B.
+// StackError is a stack of adapters, as A@0.7+B, that is written wrongly.
 type StackError struct {
-	Ref string
+	Ref    string
+	Part   string // "" when the whole is meant
+	Reason string
 }
 
 func (e *StackError) Error() string {
-	return e.Ref + ": stacks of adapters are not supported yet"
+	if e.Part == "" || e.Part == e.Ref {
+		return fmt.Sprintf("stack %s: %s", e.Ref, e.Reason)
+	}
+	return fmt.Sprintf("stack %s: %s: %s", e.Ref, e.Part, e.Reason)
 }
+
+// StackPartError is an adapter of a stack that cannot be opened or merged.
+type StackPartError struct {
+	Ref  string
+	Part string
+	Err  error
+}
+
+func (e *StackPartError) Error() string {
+	return fmt.Sprintf("stack %s: adapter %s: %v", e.Ref, e.Part, e.Err)
+}
+
+func (e *StackPartError) Unwrap() error { return e.Err }
 
 // NameError is a name that cannot stand in the tree.
 type NameError struct {

@@ -52,6 +52,9 @@ type Adapter struct {
 	// Err says why there is no adapter to open. It is set only where other adapters
 	// remain usable: in a library, and when several were named.
 	Err error
+	// Parts are the adapters of a stack in the order they were written, nil for one
+	// adapter. Dir is then that of the first, and Files those of the last with any.
+	Parts []Part
 }
 
 // Library is the adapters of one mount.

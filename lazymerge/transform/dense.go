@@ -16,6 +16,7 @@ type rowReader = func(ctx context.Context, dst []byte, lo, hi int64) error
 type dense struct {
 	blocks
 	fill  denseFill
+	by    float32 // the delta's weight
 	twice bool
 }
 
@@ -31,7 +32,7 @@ func newDense(p Param, c Class, r Rounding, fill denseFill) (*dense, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dense{blocks: newBlocks(p, dtype), fill: fill, twice: c.Twice(r)}, nil
+	return &dense{blocks: newBlocks(p, dtype), fill: fill, by: 1, twice: c.Twice(r)}, nil
 }
 
 func (d *dense) PackSize() int64 { return 4 * d.rows * d.cols }
@@ -49,7 +50,7 @@ func (d *dense) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int64)
 		part := d.bytes(lo, from, to)
 		s.delta = grow(s.delta, int((to-from)*d.cols)) // add overwrites it
 		copy(s.delta, delta[from*d.cols:to*d.cols])
-		return d.add(s, dst[part.lo:part.hi], src[part.lo:part.hi], s.delta, from, 1, d.twice)
+		return d.add(s, dst[part.lo:part.hi], src[part.lo:part.hi], s.delta, from, d.by, d.twice)
 	})
 }
 

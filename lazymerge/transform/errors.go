@@ -104,3 +104,10 @@ func (e *OverflowError) Error() string {
 	}
 	return fmt.Sprintf("merged row %d of %q does not fit %v: not finite", e.Row, e.Tensor, e.DType)
 }
+
+// SumError says that a parameter has an edit that cannot be a term of a sum.
+type SumError struct{ Tensor string }
+
+func (e *SumError) Error() string {
+	return fmt.Sprintf("the edits of %q cannot be added up", e.Tensor)
+}

@@ -75,7 +75,8 @@ type lowRank struct {
 	dtype  kernel.DType
 	scale  float64
 	passes []pass
-	beside bool // factors are packed behind the kernel's, see drawn and baseFactors
+	leftAt int64 // where in the packed bytes the left factor lies, rows×rank in fp32; 0 when it is read as stored
+	beside bool  // factors are packed behind the kernel's, see drawn and baseFactors
 }
 
 func (l *lowRank) held(packed []byte) []float32 { return packedFloats(packed[l.packSize():]) }
@@ -100,7 +101,9 @@ func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int6
 			return err
 		}
 		end := min(lo+block, hi)
-		if err := l.gather(s, lo, end); err != nil {
+		if l.leftAt > 0 {
+			l.gatherFrom(s, packedFloats(packed[l.leftAt:]), lo, end)
+		} else if err := l.gather(s, lo, end); err != nil {
 			return err
 		}
 		n := (end - lo) * row
@@ -115,6 +118,13 @@ func (l *lowRank) Rows(ctx context.Context, dst, src, packed []byte, lo, hi int6
 		dst, src = dst[n:], src[n:]
 	}
 	return nil
+}
+
+func (l *lowRank) gatherFrom(s *scratch, left []float32, lo, hi int64) {
+	s.coeffs.Reset(int(hi-lo), int(l.rank))
+	for i := lo; i < hi; i++ {
+		s.coeffs.Row(int(i-lo), left[i*l.rank:(i+1)*l.rank])
+	}
 }
 
 func (l *lowRank) overflow(row int64) error {

@@ -137,6 +137,16 @@ const (
 	Shared
 )
 
+// MiCA says whether the recipe's low-rank layers are of PEFT's MiCA.
+func (r *Recipe) MiCA() bool {
+	for _, e := range r.Edits {
+		if l, ok := e.Transform.(LowRank); ok {
+			return l.MiCA
+		}
+	}
+	return false
+}
+
 // Edit is one transform and the parameter it is for, named as the adapter does.
 type Edit struct {
 	Module    string // module path in the adapter's model, prefixes stripped: "model.layers.0.self_attn.q_proj"
@@ -153,6 +163,8 @@ type Edit struct {
 	// (torch's MultiheadAttention keeps its projection as in_proj_weight).
 	Alt  []string
 	Keys []string // adapter tensor names consumed, as in the file
+	// Adapter is the place of the edit's adapter in a stack, 0 for one adapter.
+	Adapter int
 
 	// Part is what the adapter calls the component of a pipeline that the module
 	// belongs to; Flat says that Module has underscores in place of dots. Both are
@@ -184,6 +196,10 @@ type Recipe struct {
 	// Untrained are modules that the config lists as trained whole and of which the
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string
+	// Rank is the largest that the config of a low-rank adapter gives any module, RSLoRA
+	// its use_rslora: what PEFT combines of several depends on them.
+	Rank   int64
+	RSLoRA bool
 	// ByPart says that each edit names its component, and that modules may be named
 	// as other programs than transformers do.
 	ByPart   bool

@@ -32,6 +32,8 @@ type Config struct {
 	TokenIndices  []TokenIndices
 	Replication   [][2]int
 	TieWeights    bool
+	Rank          int64 // of LORA: the largest of r and rank_pattern
+	RSLoRA        bool
 
 	own maker
 }

@@ -50,6 +50,7 @@ func TestConfigValues(t *testing.T) {
 		Bias: "all", TieWeights: true, TargetModules: []string{"q", "v"}, ModulesToSave: []string{"score"},
 		TokenIndices: []TokenIndices{{"embed_tokens", []int64{7, 1}}},
 		Replication:  [][2]int{{0, 2}, {1, 3}},
+		Rank:         4, RSLoRA: true,
 	}
 	s, _ := c.own.(*loraSettings)
 	if s == nil || !s.RSLoRA || !s.MiCA || s.Rank.Value != 4 || s.Alpha.Value != 6.5 {

@@ -107,6 +107,13 @@ func readLoRA(v *values) *loraSettings {
 	return s
 }
 
+func (s *loraSettings) settle(c *Config) {
+	c.Rank, c.RSLoRA = s.Rank.Value, s.RSLoRA
+	for _, p := range s.Rank.Patterns {
+		c.Rank = max(c.Rank, p.Value)
+	}
+}
+
 // readKaSA reads whether the base is truncated; what is in the config is of training.
 func (s *loraSettings) readKaSA(v *values) {
 	raw := v.field("kasa_config")

@@ -97,6 +97,7 @@ func parse(c *Config, f *safetensors.File, o Options) (*transform.Recipe, error)
 		shared: make(map[role]*safetensors.Tensor), used: make(map[string]bool),
 		recipe: &transform.Recipe{
 			Type: c.PeftType, File: f.Path(), TaskType: c.TaskType, BaseHint: c.Base, AutoClass: c.AutoClass,
+			Rank: c.Rank, RSLoRA: c.RSLoRA,
 			Close: f.Close,
 		},
 	}
