@@ -3,8 +3,7 @@
     upstream.py --out DIR [--source DIR] [--seed N] [--only SUBSTRING] [--dtypes f32,bf16]
 
 DIR gets the form that goldens.py describes. Every entry of TEST_CASES (name, model, config class, arguments) is
-saved, loaded and merged by the PEFT that is installed. What PEFT itself cannot merge is counted by its reason;
-what it merges and lorafs refuses for a reason of its own is in REFUSED.
+saved, loaded and merged by the PEFT that is installed. What PEFT itself cannot merge is counted by its reason.
 """
 
 from __future__ import annotations
@@ -35,8 +34,10 @@ from safetensors.torch import save_file
 import breaks
 from goldens import TORCH_DTYPES, quiet, same_bits, seed_of
 
+
 # Words of the refusal of types that PEFT merges and lorafs does not: PSOFT's result depends on the signs of a
-# decomposition, and UniLoRA's indices, which were not saved, on the order of modules in a class that lorafs knows.
+# decomposition, and UniLoRA's indices, which were not saved, on the order and the kind of modules, which a file of
+# weights without a class that lorafs knows does not tell.
 REFUSED = {"PSOFT": ("type-never", "PSOFT"), "UNILORA": ("draw-impossible",)}
 
 # What the test modules import and the configurations do not use.
@@ -111,13 +112,13 @@ def make_case(number: int, case: tuple[str, str, type, dict[str, Any]], dtype: s
             (adapter / file).write_bytes((Path(work) / file).read_bytes())
     write_base(old, root / "bases" / f"{model_id}-{dtype}")
     save_file(changed, out / "merged.safetensors")
-    refusal = REFUSED.get(str(next(iter(model.peft_config.values())).peft_type.value), ())
+    words = REFUSED.get(str(next(iter(model.peft_config.values())).peft_type.value), ())
     record = {
         "base": f"{model_id}-{dtype}",
-        "expect": "refuse" if refusal else "peft",
+        "expect": "refuse" if words else "peft",
         "rounding": "peft",
         "unchanged": sorted(set(merged) - set(changed)),
-        "refusal": list(refusal),
+        "refusal": list(words),
         "config": {},
     }
     (out / "case.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
