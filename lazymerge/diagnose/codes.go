@@ -32,8 +32,8 @@ var codes = []code{
 	{
 		name:  "adapter-not-found",
 		title: "There is no adapter at the path",
-		cause: "A PEFT adapter is a directory with adapter_config.json and adapter_model.safetensors; a library is a directory of such directories, one level deep; the output of a training run has checkpoint-N directories. The path is none of them.",
-		fix:   "Name the directory that holds adapter_config.json.",
+		cause: "An adapter is a PEFT directory with adapter_config.json and adapter_model.safetensors, or one .safetensors file of sd-scripts, LyCORIS, diffusers or ComfyUI; a library is a directory of adapters, one level deep; the output of a training run has checkpoint-N directories. The path is none of them.",
+		fix:   "Name the directory that holds adapter_config.json, or the one file that is the adapter.",
 	},
 	{
 		name:  "base-config-broken",
@@ -200,7 +200,7 @@ var codes = []code{
 	{
 		name:  "init-changes-base",
 		title: "Loading the adapter would change the base first",
-		cause: "With this init_lora_weights, PEFT takes a part off the base's weights when it loads the adapter. The file alone does not say which part, so a merge into the plain base would be wrong.",
+		cause: "With this init_lora_weights, training or loading changes the base's weights first, in a way that the adapter does not tell, so a merge into the plain base would be wrong. (\"pissa\" and \"olora\" can be repeated, and are merged.)",
 		fix:   "Convert the adapter to a plain LoRA where it was trained, from the model before and after training:\n\tmodel.save_pretrained('OUT', path_initial_model_for_weight_conversion='INITIAL_ADAPTER')",
 	},
 	{
@@ -339,7 +339,7 @@ var codes = []code{
 		name:  "stack-combine",
 		title: "Adapters of a stack cannot be combined in this way",
 		cause: "PEFT's add_weighted_adapter, which --combine follows, combines the factors A and B of LoRA adapters of equal types, mostly of equal ranks, and the vectors of IA3 by linear. Whatever else an adapter holds it refuses, or loses without a word.",
-		fix:   "Leave --combine out: what the adapters add is then added exactly, whatever their ranks. Among the types, cat and svd take unequal ranks.",
+		fix:   "Leave --combine out: what the adapters add is then added exactly, whatever their ranks. Among the types, cat, svd and those that end in _svd take unequal ranks.",
 	},
 	{
 		name:  "stack-conflict",
@@ -356,7 +356,7 @@ var codes = []code{
 	{
 		name:  "stack-weight",
 		title: "An adapter of a stack cannot be weighted",
-		cause: "A weight multiplies what an adapter adds. This one holds something else as well: values that replace the base's (modules_to_save, biases, trained tokens), factors for the weights (IA3), or their lengths (DoRA), of which a multiple is not defined.",
+		cause: "A weight multiplies what an adapter adds. This one holds something else as well: values that replace the base's (modules_to_save, biases, trained tokens), factors for the weights (IA3), rotations of them (OFT and its kin), or their lengths (DoRA), of which a multiple is not defined.",
 		fix:   "Give the adapter no weight. Adapters of type IA3 have a weighted sum, by --combine linear.",
 	},
 	{
@@ -410,13 +410,13 @@ var codes = []code{
 	{
 		name:  "type-never",
 		title: "An adapter of this kind has no merged weights",
-		cause: "Its effect depends on the input, or on a base that cannot be had any more, so no fixed weights compute the same.",
+		cause: "It changes no weights, its effect depends on the input, or it depends on something that cannot be had again, so no fixed weights compute the same.",
 		fix:   "Load it with PEFT beside the base model, without merging.",
 	},
 	{
 		name:  "type-unsupported",
 		title: "Adapters of this kind are not merged by this version",
-		cause: "The type, or an option that is set in adapter_config.json, can be merged, but this version does not.",
+		cause: "The type, or an option that is set in adapter_config.json, can be merged, but this version does not; or PEFT 0.21 has no such type.",
 		fix:   "Merge it with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
 	},
 	{

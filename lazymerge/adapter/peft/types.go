@@ -51,7 +51,6 @@ const (
 )
 
 const (
-	later  = "this type can be merged, but not by this version"
 	prompt = "it adds virtual tokens to the input and changes no weights"
 	routed = "its effect depends on the input, so it has no merged weights"
 )
