@@ -73,8 +73,11 @@ func combineOption(c *cli.Context) (*lazymerge.Combine, error) {
 		name string
 		of   bool
 	}{{"density", prunes}, {"majority-sign", elects}, {"seed", draws}} {
-		if c.IsSet(f.name) && !f.of {
-			return nil, fmt.Errorf("--%s has no effect with --combine %q", f.name, x.Type)
+		switch {
+		case c.IsSet(f.name) && x.Type == "":
+			return nil, fmt.Errorf("--%s has no effect without --combine", f.name)
+		case c.IsSet(f.name) && !f.of:
+			return nil, fmt.Errorf("--%s has no effect with --combine %s", f.name, x.Type)
 		}
 	}
 	if x.Type == "" {
