@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-//go:generate sh -c "python wavelets.py > wavelets.txt"
+//go:generate sh gen/run.sh
 
 //go:embed wavelets.txt
 var waveletTable string

@@ -2,7 +2,7 @@
 # Makes the tables and the tests' corpus with the pinned transformers; go generate
 # expands dollars itself, so the choice of Python stands here.
 set -e
-python=${LORAFS_PYTHON:-/root/.cache/lorafs/venv/bin/python}
+python=${LORAFS_PYTHON:-$HOME/.cache/lorafs/venv/bin/python}
 "$python" gen/tables.py tables.txt
 "$python" gen/order.py order.txt
 "$python" gen/corpus.py testdata/corpus.jsonl.gz

@@ -1,13 +1,18 @@
-"""Prints wavelets.txt: the reconstruction low-pass filters of PEFT's WaveFT, a wavelet a line.
+"""Writes wavelets.txt: the reconstruction low-pass filters of PEFT's WaveFT, a wavelet a line.
 
-    python wavelets.py > wavelets.txt
+    wavelets.py OUT
 
 Those whose filter does not fit PEFT's padding are left out: PEFT cannot merge them.
 """
 
+import sys
+from pathlib import Path
+
 from peft.tuners.waveft import constants, wavelet
 
+lines = []
 for name in wavelet.wavelist():
     low = wavelet.Wavelet(name).rec_lo
     if constants.WAVELET_REDUCTIONS.get(name) == (len(low) - 2, len(low) - 2):
-        print(name, *low)
+        lines.append(" ".join([name, *map(str, low)]))
+Path(sys.argv[1]).write_text("\n".join(lines) + "\n")
