@@ -16,12 +16,12 @@ type configEdits struct {
 	vocab   [2]int64 // rows of the embedding before and after, when they differ
 	layers  layerMap // nil unless layers were replicated
 	class   string   // of the task model, "" when the base's stays
-	labels  int64    // of an added classification head
+	labels  int64    // of a classification head that was added or has another number of them
 	dropped []string // tensors that the task class does not have
 }
 
-// resized notes a tensor whose number of rows changed. Only one that stood for the
-// vocabulary changes config.json; apply decides by the size.
+// resized notes a tensor of the vocabulary whose number of rows changed. An embedding
+// counts more than a head.
 func (e *configEdits) resized(name string, from, to int64) {
 	embedding := strings.Contains(name, "embed") || strings.Contains(name, "wte") || strings.Contains(name, "shared")
 	if embedding || e.vocab == [2]int64{} {
@@ -30,7 +30,7 @@ func (e *configEdits) resized(name string, from, to int64) {
 }
 
 func (e *configEdits) any() bool {
-	return e.untied || e.vocab != [2]int64{} || e.layers != nil || e.class != ""
+	return e.untied || e.vocab != [2]int64{} || e.layers != nil || e.class != "" || e.labels > 0
 }
 
 // apply returns the corrected config.json. Members that stay keep their bytes and

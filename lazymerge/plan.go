@@ -380,16 +380,17 @@ func (p *planner) beside(e placedEdit) transform.Rows {
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
 	got, want := r.Value.Shape, o.info.Shape
+	misfit := p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
 	if p.recipe.ByPart && !slices.Equal(got, want) || !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
-		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
+		return misfit
 	}
 	if !floating(o.info.DType) || !floating(r.Value.DType) {
 		if o.info.DType != r.Value.DType {
 			return p.editError(o, e, &transform.DTypeError{Tensor: o.name, DType: o.info.DType})
 		}
 	}
-	if len(got) > 0 && len(want) > 0 && got[0] != want[0] {
-		p.config.resized(o.name, want[0], got[0])
+	if len(got) > 0 && len(want) > 0 && got[0] != want[0] && !p.resize(o, got[0]) {
+		return misfit
 	}
 	o.from, o.info.Shape, o.chain = r.Value, got, nil
 	return nil

@@ -1,0 +1,73 @@
+package lazymerge
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// rowsMean is what the rows of a tensor stand for, where training may change their
+// number.
+type rowsMean uint8
+
+const (
+	rowsFixed      rowsMean = iota // the size is the architecture's
+	rowsVocabulary                 // tokens
+	rowsLabels                     // classes of a task
+)
+
+// vocabularies are modules with a row for each token, and taskHeads those with a row
+// for each class.
+var (
+	vocabularies = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
+	taskHeads    = []string{"score", "classifier", "qa_outputs", "classification_head"}
+)
+
+// rowsOf says what the rows of a tensor stand for: by the module's name, or by their
+// number.
+func (p *planner) rowsOf(o *output) rowsMean {
+	if len(o.info.Shape) == 0 {
+		return rowsFixed
+	}
+	cfg, rows := gjson.ParseBytes(p.c.dir.Config), o.info.Shape[0]
+	parts := strings.Split(o.name, ".")
+	module := parts[max(len(parts)-2, 0)]
+	if slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(taskHeads, part) }) && rows == labelCount(cfg) {
+		return rowsLabels
+	}
+	if slices.Contains(vocabularies, module) {
+		return rowsVocabulary
+	}
+	for _, s := range sections(cfg) {
+		if v := cfg.Get(s + "vocab_size"); v.Exists() && v.Int() == rows {
+			return rowsVocabulary
+		}
+	}
+	return rowsFixed
+}
+
+// labelCount is the number of classes that the base has, transformers' default where
+// config.json is silent.
+func labelCount(cfg gjson.Result) int64 {
+	if n := cfg.Get("id2label"); n.IsObject() {
+		return int64(len(n.Map()))
+	}
+	if n := cfg.Get("num_labels"); n.Exists() {
+		return n.Int()
+	}
+	return 2
+}
+
+// resize books another number of rows. It returns false where the number is fixed.
+func (p *planner) resize(o *output, rows int64) bool {
+	switch p.rowsOf(o) {
+	case rowsVocabulary:
+		p.config.resized(o.name, o.info.Shape[0], rows)
+	case rowsLabels:
+		p.config.labels = rows
+	default:
+		return false
+	}
+	return true
+}
