@@ -508,6 +508,7 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
 	if err := best.checkUntrained(); err != nil {
 		return nil, err
 	}
+	best.warnUntouched()
 	if err := best.finish(); err != nil {
 		return nil, err
 	}

@@ -193,6 +193,8 @@ type Recipe struct {
 	TieWeights bool
 	// AutoClass is auto_mapping.base_model_class when present ("BertForSequenceClassification").
 	AutoClass string
+	// Means tells whether the config means a module, where it says so; else nil.
+	Means func(module string) (bool, error)
 	// Untrained are modules that the config lists as trained whole and of which the
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string

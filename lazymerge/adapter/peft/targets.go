@@ -19,6 +19,9 @@ func (p *parser) checkTargets() error {
 		}
 		match = re.match
 	}
+	if !c.Chosen {
+		p.recipe.Means = match
+	}
 	var missed []string
 	for _, l := range p.layers {
 		if l.stacked {
