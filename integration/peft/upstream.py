@@ -49,7 +49,7 @@ Tensors = dict[str, torch.Tensor]
 def fetch(into: Path) -> Path:
     """Downloads and unpacks the source distribution of the PEFT that is installed."""
     name = f"peft=={peft.__version__}"
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "peft", "-d", str(into), name]
+    command = [sys.executable, "-m", "pip", "download", "-q", "--timeout", "120", "--retries", "5", "--no-deps", "--no-binary", "peft", "-d", str(into), name]
     subprocess.run(command, check=True)
     with tarfile.open(next(into.glob("peft-*.tar.gz"))) as archive:
         archive.extractall(into, filter="data")
