@@ -196,15 +196,8 @@ func (p *partsPlanner) claim(adapter int, at diffusion.Place, by moduleName) err
 }
 
 func (p *partsPlanner) miss(e placedEdit, err error) error {
-	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
-	var ambiguous *resolve.AmbiguousError
-	var notFound *resolve.NotFoundError
-	switch {
-	case errors.As(err, &ambiguous):
-		u.Ambiguous = ambiguous.Candidates
-	case errors.As(err, &notFound):
-		u.Nearest = notFound.Nearest
-	default:
+	u, err := e.unmatched(err)
+	if err != nil {
 		return err
 	}
 	p.missing = append(p.missing, u)

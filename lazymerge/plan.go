@@ -206,9 +206,9 @@ func (p *planner) find(e *placedEdit) (resolve.Match, error) {
 	return m, err
 }
 
-// missing books an edit without a base tensor: as a new tensor where the edit may
-// add one, else as unmatched.
-func (p *planner) missing(e placedEdit, err error) error {
+// unmatched is what to say of an edit that err found no tensor for. Any other error it
+// gives back.
+func (e placedEdit) unmatched(err error) (Unmatched, error) {
 	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
 	var ambiguous *resolve.AmbiguousError
 	var notFound *resolve.NotFoundError
@@ -218,6 +218,16 @@ func (p *planner) missing(e placedEdit, err error) error {
 	case errors.As(err, &notFound):
 		u.Nearest = notFound.Nearest
 	default:
+		return u, err
+	}
+	return u, nil
+}
+
+// missing books an edit without a base tensor: as a new tensor where the edit may
+// add one, else as unmatched.
+func (p *planner) missing(e placedEdit, err error) error {
+	u, err := e.unmatched(err)
+	if err != nil {
 		return err
 	}
 	if e.Optional && u.Ambiguous == nil {
@@ -380,9 +390,11 @@ func (p *planner) beside(e placedEdit) transform.Rows {
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
 	got, want := r.Value.Shape, o.info.Shape
-	misfit := p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
+	misfit := func() error {
+		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})
+	}
 	if p.recipe.ByPart && !slices.Equal(got, want) || !o.added && (len(got) != len(want) || len(got) > 0 && !slices.Equal(got[1:], want[1:])) {
-		return misfit
+		return misfit()
 	}
 	if !floating(o.info.DType) || !floating(r.Value.DType) {
 		if o.info.DType != r.Value.DType {
@@ -390,7 +402,7 @@ func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) erro
 		}
 	}
 	if len(got) > 0 && len(want) > 0 && got[0] != want[0] && !p.resize(o, got[0]) {
-		return misfit
+		return misfit()
 	}
 	o.from, o.info.Shape, o.chain = r.Value, got, nil
 	return nil

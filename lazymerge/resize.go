@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"lorafs/lazymerge/adapter/peft"
 )
 
 // rowsMean is what the rows of a tensor stand for, where training may change their
@@ -17,12 +19,8 @@ const (
 	rowsLabels                     // classes of a task
 )
 
-// vocabularies are modules with a row for each token, and taskHeads those with a row
-// for each class.
-var (
-	vocabularies = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
-	taskHeads    = []string{"score", "classifier", "qa_outputs", "classification_head"}
-)
+// taskHeads are modules with a row for each class.
+var taskHeads = []string{"score", "classifier", "qa_outputs", "classification_head"}
 
 // rowsOf says what the rows of a tensor stand for: by the module's name, or by their
 // number.
@@ -36,7 +34,7 @@ func (p *planner) rowsOf(o *output) rowsMean {
 	if slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(taskHeads, part) }) && rows == labelCount(cfg) {
 		return rowsLabels
 	}
-	if slices.Contains(vocabularies, module) {
+	if slices.Contains(peft.Vocabularies, module) {
 		return rowsVocabulary
 	}
 	for _, s := range sections(cfg) {

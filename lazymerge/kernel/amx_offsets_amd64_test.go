@@ -4,7 +4,7 @@
 
 package kernel
 
-// tilesOffsets are those of tiles' fields.
+// tilesOffsets are those of tiles's fields.
 var tilesOffsets = map[string]uintptr{
 	"config":  0,
 	"rows":    64,

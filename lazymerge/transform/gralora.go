@@ -100,11 +100,7 @@ func (m Sum) Check() error { return Hadamard(m).Check() }
 func (m Sum) Area(dst []float32, b Block) error {
 	s := getScratch()
 	defer s.release()
-	s.sums = grow(s.sums, b.size())
-	if err := m.X.Area(dst, b); err != nil {
-		return err
-	}
-	if err := m.Y.Area(s.sums, b); err != nil {
+	if err := Hadamard(m).areas(s, dst, b); err != nil {
 		return err
 	}
 	for i, y := range s.sums {

@@ -222,15 +222,20 @@ func (m Hadamard) Check() error {
 func (m Hadamard) Area(dst []float32, b Block) error {
 	s := getScratch()
 	defer s.release()
-	s.sums = grow(s.sums, b.size())
-	if err := m.X.Area(dst, b); err != nil {
-		return err
-	}
-	if err := m.Y.Area(s.sums, b); err != nil {
+	if err := m.areas(s, dst, b); err != nil {
 		return err
 	}
 	kernel.Mul(dst[:b.size()], s.sums)
 	return nil
+}
+
+// areas sets dst to the area of X and s.sums to that of Y.
+func (m Hadamard) areas(s *scratch, dst []float32, b Block) error {
+	s.sums = grow(s.sums, b.size())
+	if err := m.X.Area(dst, b); err != nil {
+		return err
+	}
+	return m.Y.Area(s.sums, b)
 }
 
 // Tensors implements Matrix.

@@ -94,9 +94,9 @@ func replaceEdit(f fullTensor, scope transform.Scope) transform.Edit {
 	}
 }
 
-// embeddings are the modules that PEFT saves whole when they are adapted or resized
-// (EMBEDDING_LAYER_NAMES, and the input embeddings of other architectures).
-var embeddings = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
+// Vocabularies are modules with a row for each token, which PEFT saves whole when they
+// are adapted or resized (EMBEDDING_LAYER_NAMES, and those of other architectures).
+var Vocabularies = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
 
 // expected tells whether PEFT is known to save such a tensor of its own accord. It
 // loads every parameter that the model has, so the others count as well.
@@ -104,7 +104,7 @@ func (p *parser) expected(f fullTensor) bool {
 	if f.param == "bias" && p.config.Bias != "" && p.config.Bias != "none" {
 		return true
 	}
-	return f.base || slices.Contains(embeddings, component(f.module))
+	return f.base || slices.Contains(Vocabularies, component(f.module))
 }
 
 // headNames are the modules that PEFT lists for a task by itself; a model has one.

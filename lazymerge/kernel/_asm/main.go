@@ -23,11 +23,11 @@ func main() {
 	vectorAsm, vectorStubs := generateVectors()
 	write(filepath.Join(*out, "vector_amd64.s"), vectorAsm)
 	write(filepath.Join(*out, "vector_amd64.go"), vectorStubs)
-	write(filepath.Join(*out, "offsets_test.go"), printOffsets())
+	write(filepath.Join(*out, "offsets_test.go"), printOffsets("(amd64 || arm64) && !purego", "offsets", "call", offsets))
 	asm, stubs := generateAMX()
 	write(filepath.Join(*out, "amx_amd64.s"), asm)
 	write(filepath.Join(*out, "amx_amd64.go"), stubs)
-	write(filepath.Join(*out, "amx_offsets_amd64_test.go"), printTilesOffsets())
+	write(filepath.Join(*out, "amx_offsets_amd64_test.go"), printOffsets("!purego", "tilesOffsets", "tiles", tilesOffsets))
 }
 
 func write(path string, text []byte) {
