@@ -18,35 +18,78 @@ var lapackImpl gonum.Implementation
 // eigenvectors come by inverse iteration: all of them by QR steps, as LAPACK's syev has
 // them, take ten times as long.
 type eigen struct {
-	q      blas64.General
-	d, e   []float64 // T's diagonal and the one beside it
-	values []float64 // rising
-	norm   float64   // of T, or a bound
+	a      blas64.General // column i+1 holds the reflection i of Q above the element of T
+	tau    []float64      // of the reflections
+	d, e   []float64      // T's diagonal and the one beside it
+	values []float64      // rising
+	norm   float64        // of T, or a bound
 }
 
 // newEigen overwrites a, of which it reads the upper half.
 func newEigen(ctx context.Context, a blas64.General) (*eigen, error) {
 	n := a.Rows
-	x := &eigen{q: a, d: make([]float64, n), e: make([]float64, max(n-1, 0))}
+	x := &eigen{a: a, d: make([]float64, n), e: make([]float64, max(n-1, 0)), tau: make([]float64, max(n-1, 0))}
 	if n == 0 {
 		return x, ctx.Err()
 	}
 	if sum := floats.Sum(a.Data); sum-sum != 0 {
 		return nil, errNotFinite
 	}
-	tau := make([]float64, max(n-1, 1))
-	work := make([]float64, 64*n)
-	lapackImpl.Dsytrd(blas.Upper, n, a.Data, a.Stride, x.d, x.e, tau, work, len(work))
-	if err := ctx.Err(); err != nil {
+	if err := x.reduce(ctx); err != nil {
 		return nil, err
 	}
-	lapackImpl.Dorgtr(blas.Upper, n, a.Data, a.Stride, tau, work, len(work))
 	x.values = append(x.values, x.d...)
 	if !lapackImpl.Dsterf(n, x.values, append([]float64(nil), x.e...)) {
 		return nil, errDecomposition
 	}
 	x.norm = max(math.Abs(x.values[0]), math.Abs(x.values[n-1]))
 	return x, ctx.Err()
+}
+
+// panel is how many columns are reduced before the others follow.
+const panel = 32
+
+// reduce makes the matrix tridiagonal as LAPACK's sytrd does, from the last columns on,
+// and looks at ctx between panels.
+func (x *eigen) reduce(ctx context.Context) error {
+	a, left := x.a, x.a.Rows
+	work := make([]float64, left*panel)
+	for ; left > 2*panel; left -= panel {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		first := left - panel
+		lapackImpl.Dlatrd(blas.Upper, left, panel, a.Data, a.Stride, x.e, x.tau, work, panel)
+		rest := blas64.Symmetric{N: first, Stride: a.Stride, Data: a.Data, Uplo: blas.Upper}
+		blas64.Syr2k(blas.NoTrans, -1,
+			blas64.General{Rows: first, Cols: panel, Stride: a.Stride, Data: a.Data[first:]},
+			blas64.General{Rows: first, Cols: panel, Stride: panel, Data: work}, 1, rest)
+		for j := first; j < left; j++ {
+			x.d[j] = a.Data[j*a.Stride+j]
+		}
+	}
+	lapackImpl.Dsytd2(blas.Upper, left, a.Data, a.Stride, x.d, x.e, x.tau)
+	return ctx.Err()
+}
+
+// turn multiplies the rows of v by Q: it applies the reflections, of which the one i
+// changes the elements up to i.
+func (x *eigen) turn(ctx context.Context, v blas64.General) error {
+	r := make([]float64, v.Cols)
+	for i, tau := range x.tau {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for j := range i {
+			r[j] = x.a.Data[j*x.a.Stride+i+1]
+		}
+		r[i] = 1
+		for k := range v.Rows {
+			row := v.Data[k*v.Stride:][:i+1]
+			floats.AddScaled(row, -tau*floats.Dot(row, r[:i+1]), r[:i+1])
+		}
+	}
+	return nil
 }
 
 // vectors are the eigenvectors [from,to) by rising value, in columns.
@@ -73,9 +116,10 @@ func (x *eigen) vectors(ctx context.Context, from, to int) (blas64.General, erro
 			return found, errDecomposition
 		}
 	}
-	v := general(n, to-from)
-	blas64.Gemm(blas.NoTrans, blas.Trans, 1, x.q, found, 0, v)
-	return v, nil
+	if err := x.turn(ctx, found); err != nil {
+		return found, err
+	}
+	return flip(found), nil
 }
 
 var (

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"context"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -66,6 +67,46 @@ func TestEigen(t *testing.T) {
 		}
 		if err := orthonormal(bad); err != errNotFinite {
 			t.Errorf("%g: %v", x, err)
+		}
+	}
+}
+
+// impatient is a context that is cancelled after some questions.
+type impatient struct {
+	context.Context
+	left int
+}
+
+func (c *impatient) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestEigenStops: between panels and between reflections a decomposition can be
+// cancelled.
+func TestEigenStops(t *testing.T) {
+	const n = 4*panel + 3
+	r := rand.New(rand.NewPCG(13, 14))
+	for left := 0; ; left++ {
+		g := general(n, n)
+		for i := range g.Data {
+			g.Data[i] = r.NormFloat64()
+		}
+		ctx := &impatient{t.Context(), left}
+		x, err := newEigen(ctx, g)
+		if err == nil {
+			_, err = x.vectors(ctx, n-2, n)
+		}
+		if err == nil {
+			if left < n/panel+n {
+				t.Errorf("asked %d times only", left)
+			}
+			return
+		}
+		if err != context.Canceled {
+			t.Fatal(err)
 		}
 	}
 }
