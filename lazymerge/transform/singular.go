@@ -33,7 +33,7 @@ func findSingular(ctx context.Context, w weights) (*singular, error) {
 	return s, err
 }
 
-// gram is W·Wᵀ, or Wᵀ·W, of which only the upper half is set where that is enough.
+// gram is W·Wᵀ, or Wᵀ·W, of which only the lower half is set where that is enough.
 func (w *weights) gram(ctx context.Context, outputs bool) (blas64.General, error) {
 	if outputs == w.turned {
 		// Products of columns as they are stored: a sum over blocks of rows.
@@ -43,7 +43,7 @@ func (w *weights) gram(ctx context.Context, outputs bool) (blas64.General, error
 		err := w.walk(ctx, w.base, func(block []float32, lo, hi int64) error {
 			wide = widen(wide, block)
 			part := blas64.General{Rows: int(hi - lo), Cols: n, Stride: max(n, 1), Data: wide}
-			blas64.Syrk(blas.Trans, 1, part, 1, blas64.Symmetric{N: n, Stride: max(n, 1), Data: g.Data, Uplo: blas.Upper})
+			blas64.Syrk(blas.Trans, 1, part, 1, blas64.Symmetric{N: n, Stride: max(n, 1), Data: g.Data, Uplo: blas.Lower})
 			return nil
 		})
 		return g, err
@@ -61,8 +61,8 @@ func (w *weights) gram(ctx context.Context, outputs bool) (blas64.General, error
 		err = w.walkRows(ctx, w.base, 0, min(lo+step, w.rows), func(block []float32, from, to int64) error {
 			wide = widen(wide, block)
 			b := blas64.General{Rows: int(to - from), Cols: a.Cols, Stride: a.Stride, Data: wide}
-			part := blas64.General{Rows: b.Rows, Cols: a.Rows, Stride: n, Data: g.Data[int(from)*n+int(lo):]}
-			blas64.Gemm(blas.NoTrans, blas.Trans, 1, b, a, 0, part)
+			part := blas64.General{Rows: a.Rows, Cols: b.Rows, Stride: n, Data: g.Data[int(lo)*n+int(from):]}
+			blas64.Gemm(blas.NoTrans, blas.Trans, 1, a, b, 0, part)
 			return nil
 		})
 		if err != nil {

@@ -18,17 +18,17 @@ var lapackImpl gonum.Implementation
 // eigenvectors come by inverse iteration: all of them by QR steps, as LAPACK's syev has
 // them, take ten times as long.
 type eigen struct {
-	a      blas64.General // column i+1 holds the reflection i of Q above the element of T
+	a      blas64.General // row i holds the vector of the reflection i of Q, of length i
 	tau    []float64      // of the reflections
 	d, e   []float64      // T's diagonal and the one beside it
 	values []float64      // rising
 	norm   float64        // of T, or a bound
 }
 
-// newEigen overwrites a, of which it reads the upper half.
+// newEigen overwrites a, of which it reads the lower half.
 func newEigen(ctx context.Context, a blas64.General) (*eigen, error) {
 	n := a.Rows
-	x := &eigen{a: a, d: make([]float64, n), e: make([]float64, max(n-1, 0)), tau: make([]float64, max(n-1, 0))}
+	x := &eigen{a: a, d: make([]float64, n), e: make([]float64, max(n-1, 0)), tau: make([]float64, n)}
 	if n == 0 {
 		return x, ctx.Err()
 	}
@@ -46,47 +46,84 @@ func newEigen(ctx context.Context, a blas64.General) (*eigen, error) {
 	return x, ctx.Err()
 }
 
-// panel is how many columns are reduced before the others follow.
+// row is the lower part of a row of a.
+func (x *eigen) row(i int) []float64 { return x.a.Data[i*x.a.Stride:][:i+1] }
+
+// panel is how many rows are reduced before those above them follow.
 const panel = 32
 
-// reduce makes the matrix tridiagonal as LAPACK's sytrd does, from the last columns on,
-// and looks at ctx between panels.
+// reduce makes the matrix tridiagonal by Householder reflections, from the last row up,
+// and looks at ctx between panels. The rows above a panel lag behind by v·wᵀ + w·vᵀ of
+// each of its reflections (Dongarra, Hammarling and Sorensen 1989).
 func (x *eigen) reduce(ctx context.Context) error {
-	a, left := x.a, x.a.Rows
-	work := make([]float64, left*panel)
-	for ; left > 2*panel; left -= panel {
+	n := x.a.Rows
+	w := general(panel, n)
+	for below := n; below > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		first := left - panel
-		lapackImpl.Dlatrd(blas.Upper, left, panel, a.Data, a.Stride, x.e, x.tau, work, panel)
-		rest := blas64.Symmetric{N: first, Stride: a.Stride, Data: a.Data, Uplo: blas.Upper}
-		blas64.Syr2k(blas.NoTrans, -1,
-			blas64.General{Rows: first, Cols: panel, Stride: a.Stride, Data: a.Data[first:]},
-			blas64.General{Rows: first, Cols: panel, Stride: panel, Data: work}, 1, rest)
-		for j := first; j < left; j++ {
-			x.d[j] = a.Data[j*a.Stride+j]
+		first := max(below-panel, 0)
+		for i := below - 1; i >= first; i-- {
+			x.reflect(i, below-i-1, w.Data[(i-first)*n:], n)
 		}
+		if first > 0 {
+			blas64.Syr2k(blas.Trans, -1,
+				blas64.General{Rows: below - first, Cols: first, Stride: x.a.Stride, Data: x.a.Data[first*x.a.Stride:]},
+				blas64.General{Rows: below - first, Cols: first, Stride: n, Data: w.Data}, 1,
+				blas64.Symmetric{N: first, Stride: x.a.Stride, Data: x.a.Data, Uplo: blas.Lower})
+		}
+		below = first
 	}
-	lapackImpl.Dsytd2(blas.Upper, left, a.Data, a.Stride, x.d, x.e, x.tau)
-	return ctx.Err()
+	return nil
+}
+
+// reflect reduces row i. The vectors v of the panel's reflections before it stand in the
+// rows below, their w in the rows of w below its first, stride elements apart.
+func (x *eigen) reflect(i, before int, w []float64, stride int) {
+	row := x.row(i)
+	for k := 1; k <= before; k++ {
+		v, u := x.row(i+k), w[k*stride:][:i+1]
+		floats.AddScaled(row, -u[i], v[:i+1])
+		floats.AddScaled(row, -v[i], u)
+	}
+	x.d[i] = row[i]
+	if i == 0 {
+		return
+	}
+	v, own := row[:i], w[:i]
+	x.e[i-1], x.tau[i] = lapackImpl.Dlarfg(i, v[i-1], v[:i-1], 1)
+	v[i-1] = 1
+	x.times(own, v)
+	for k := 1; k <= before; k++ {
+		v2, u := x.row(i + k)[:i], w[k*stride:][:i]
+		byV, byU := floats.Dot(v2, v), floats.Dot(u, v)
+		floats.AddScaled(own, -byU, v2)
+		floats.AddScaled(own, -byV, u)
+	}
+	floats.Scale(x.tau[i], own)
+	floats.AddScaled(own, -x.tau[i]/2*floats.Dot(own, v), v)
+}
+
+// times sets y to the product of the first rows and columns with v.
+func (x *eigen) times(y, v []float64) {
+	for i := range v {
+		row := x.row(i)
+		y[i] = floats.Dot(row, v[:i+1])
+		floats.AddScaled(y[:i], v[i], row[:i])
+	}
 }
 
 // turn multiplies the rows of v by Q: it applies the reflections, of which the one i
-// changes the elements up to i.
+// changes the elements before i.
 func (x *eigen) turn(ctx context.Context, v blas64.General) error {
-	r := make([]float64, v.Cols)
-	for i, tau := range x.tau {
+	for i := 1; i < v.Cols; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for j := range i {
-			r[j] = x.a.Data[j*x.a.Stride+i+1]
-		}
-		r[i] = 1
+		r := x.row(i)[:i]
 		for k := range v.Rows {
-			row := v.Data[k*v.Stride:][:i+1]
-			floats.AddScaled(row, -tau*floats.Dot(row, r[:i+1]), r[:i+1])
+			row := v.Data[k*v.Stride:][:i]
+			floats.AddScaled(row, -x.tau[i]*floats.Dot(row, r), r)
 		}
 	}
 	return nil
