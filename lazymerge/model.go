@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Rounding       transform.Rounding
 	AllowUnused    bool                  // adapter tensors that match nothing are left out, with a warning
+	AllowMissing   bool                  // modules that the adapter has lost count as untrained, with a warning
 	AllowNonFinite bool                  // NaN, Inf and overflow are passed on
 	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
