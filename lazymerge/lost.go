@@ -137,6 +137,7 @@ func (p *planner) newSurvey(adapter int, r *transform.Recipe) *survey {
 			}
 		}
 	}
+	s.spellings = append(s.spellings, spelling{}) // the base's own names
 	slices.SortStableFunc(s.spellings, func(a, b spelling) int { return len(b.disk) - len(a.disk) })
 	s.counts = p.layerCounts()
 	s.sharing = p.sharedKeys()
@@ -388,8 +389,12 @@ func (s *survey) wholeTensor(module, param string) string {
 // them, so PEFT cannot load it either.
 func (s *survey) addUntrained() {
 	for _, name := range s.recipe.Untrained {
+		if slices.ContainsFunc(slices.Collect(maps.Keys(s.lost)), func(m string) bool { return peft.EndsIn(m, name) }) {
+			continue
+		}
 		if tensor := s.tensorOf(name); tensor != "" {
-			s.lost[name] = []string{"base_model.model." + tensor}
+			module, _ := cutLast(tensor)
+			s.lost[module] = []string{"base_model.model." + tensor}
 			continue
 		}
 		s.warnings = append(s.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
@@ -399,7 +404,10 @@ func (s *survey) addUntrained() {
 // tensorOf is a tensor of the base's modules that modules_to_save means by name, or of one
 // that shares its tensor; "" where there is none.
 func (s *survey) tensorOf(name string) string {
-	if _, err := s.names.Find(name, "weight"); err == nil {
+	if m, err := s.names.Find(name, "weight"); err == nil {
+		if module, _ := cutLast(m.Name); peft.EndsIn(module, name) {
+			return m.Name
+		}
 		return name + ".weight"
 	}
 	for _, slot := range s.c.slots {

@@ -88,7 +88,7 @@ var layereds = []layered{
 	{"chosen by a number", llama, each(4, q, k), targets("q_proj", "k_proj") + `, "layers_to_transform": 1`, []string{"model.layers.1.self_attn.q_proj"}, []string{"model.layers.1.self_attn.k_proj"}, ""},
 	{"excluded", llama, each(4, q), targets("q_proj") + `, "exclude_modules": ["layers.1.self_attn.q_proj"]`, without(each(4, q), "model.layers.1.self_attn.q_proj"), nil, ""},
 	{"excluded by a pattern", llama, each(4, q), targets("q_proj") + `, "exclude_modules": ".*\\.[12]\\..*"`, []string{"model.layers.0.self_attn.q_proj"}, []string{"model.layers.3.self_attn.q_proj"}, ""},
-	{"trained whole", llama, each(2, q, up), targets("q_proj", "up_proj") + `, "modules_to_save": ["up_proj"]`, each(2, q), []string{"up_proj"}, ""},
+	{"trained whole", llama, each(2, q, up), targets("q_proj", "up_proj") + `, "modules_to_save": ["up_proj"]`, each(2, q), []string{"model.layers.0.mlp.up_proj"}, ""},
 	{"expert", moe, each(4, expert), targets("up_proj"), without(each(4, expert), "model.layers.0.mlp.experts.2.up_proj"), []string{"model.layers.0.mlp.experts.2.up_proj"}, ""},
 	{"last expert", moe, each(4, expert), targets("up_proj"), each(3, expert), []string{"model.layers.0.mlp.experts.3.up_proj"}, ""},
 	{"targets by model type", llama, each(4, q), "", each(3, q), nil, ""},

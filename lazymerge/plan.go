@@ -503,7 +503,11 @@ func (p *planner) finish() error {
 		return err
 	}
 	p.renameForTask()
-	return p.bind()
+	if err := p.bind(); err != nil {
+		return err
+	}
+	p.warnVocabularies()
+	return nil
 }
 
 // forget drops what only planning needs: a library keeps hundreds of plans.
