@@ -17,14 +17,6 @@ import (
 	"lorafs/safetensors"
 )
 
-// damage is one tensor of an adapter's file that is missing, renamed or too many.
-type damage struct {
-	kind   string
-	tensor string
-	change func(tensors []*safetensors.Tensor, i int) []*safetensors.Tensor
-	word   string // that the refusal names
-}
-
 // patient is an adapter that opens, in a copy that may be damaged.
 type patient struct {
 	name      string
@@ -296,5 +288,75 @@ func (p *patient) checkStrays(t *testing.T) {
 				p.checkNamed(t, "also", name, err)
 			}
 		}
+	}
+}
+
+// TestLostTensorsOfFiles does the same for adapters that are one file. They have no list
+// of targets: a module of which nothing is left is not missed.
+func TestLostTensorsOfFiles(t *testing.T) {
+	cases, err := filepath.Glob("testdata/diffusion/cases/*/case.json")
+	if err != nil || len(cases) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range cases {
+		c := readDiffusionCase(t, "testdata/diffusion", file)
+		if filepath.Ext(c.Adapter) != ".safetensors" {
+			continue
+		}
+		t.Run(filepath.Base(c.dir), func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t, filepath.Base(c.dir), c.base(), c.adapter(), filepath.Join(t.TempDir(), filepath.Base(c.adapter())))
+			for i, x := range p.tensors {
+				p.checkFile(t, i, x)
+			}
+		})
+	}
+}
+
+// ofFiles says of which lost tensors of one file nobody can know: those of modules that
+// are alone of their kind, where a module may lack the tensor, or has nothing but it.
+var ofFiles = []struct{ tensor, reason string }{
+	{`\.alpha$`, "without it the scale is 1"},
+	{`\.(dora_scale|lora_magnitude_vector)$`, "without it the module is a low-rank one"},
+	{`\.rescale$`, "without it nothing is rescaled"},
+	{`\.(diff|diff_b|w_norm|b_norm)$`, "no list says which parameters were trained"},
+}
+
+var digits = regexp.MustCompile(`\d+`)
+
+func (p *patient) checkFile(t *testing.T, i int, x *safetensors.Tensor) {
+	t.Helper()
+	m, err := p.open(t, p.with(i, nil))
+	if err == nil {
+		err = m.Close()
+	} else {
+		p.checkOfFile(t, x.Name, err)
+		return
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	alone := !slices.ContainsFunc(p.tensors, func(y *safetensors.Tensor) bool {
+		return y != x && digits.ReplaceAllString(y.Name, "#") == digits.ReplaceAllString(x.Name, "#")
+	})
+	for _, known := range ofFiles {
+		if regexp.MustCompile(known.tensor).MatchString(x.Name) && (alone || strings.Contains(known.reason, "no list")) {
+			return
+		}
+	}
+	t.Errorf("opens without %s", x.Name)
+}
+
+var leafOfFile = regexp.MustCompile(`(\.lora|_lora\d?\.|\.)[^.]*(\.weight)?$`)
+
+// checkOfFile wants the module in the message: it has several leaves of which one may do.
+func (p *patient) checkOfFile(t *testing.T, tensor string, err error) {
+	t.Helper()
+	if errors.As(err, new(*peft.EmptyError)) && len(p.tensors) == 1 {
+		return
+	}
+	module := leafOfFile.ReplaceAllString(tensor, "")
+	if !strings.Contains(err.Error(), module) {
+		t.Errorf("without %s: the message does not name it: %v", tensor, err)
 	}
 }

@@ -87,6 +87,7 @@ type survey struct {
 	recipe  *transform.Recipe
 	trained *transform.Trained
 
+	namesakes *namesakes
 	spellings []spelling
 	held      map[string]bool  // every module of the file, and all above them
 	kinds     map[string]bool  // the layers of the file without their numbers
@@ -113,7 +114,7 @@ type spelling struct {
 
 func (p *planner) newSurvey(adapter int, r *transform.Recipe) *survey {
 	s := &survey{
-		planner: p, adapter: adapter, recipe: r, trained: r.Trained, held: make(map[string]bool), kinds: make(map[string]bool),
+		planner: p, adapter: adapter, recipe: r, trained: r.Trained, namesakes: newNamesakes(r.Trained), held: make(map[string]bool), kinds: make(map[string]bool),
 		last: make(map[string]int64), stored: make(map[string]int64), lost: make(map[string][]string), params: make(map[string]bool),
 	}
 	for module := range r.Trained.Layers {
@@ -167,7 +168,7 @@ func (s *survey) noteEdit(o *output, e placedEdit) {
 	case len(n) < len(m) && slices.Equal(n, m[:len(n)]):
 		sp.whole = true
 	case len(n) == len(m)+1 && slices.Equal(n[:len(m)], m) && e.plane > 0:
-		sp.whole, sp.more = true, o.info.Shape[0]
+		sp.whole, sp.more = true, min(o.info.Shape[0], maxExperts)
 	default:
 		return
 	}
@@ -175,6 +176,9 @@ func (s *survey) noteEdit(o *output, e placedEdit) {
 		s.spellings = append(s.spellings, sp)
 	}
 }
+
+// maxExperts bounds the names that are tried for a stack.
+const maxExperts = 1 << 16
 
 // trim takes off what both names end in.
 func (sp *spelling) trim() {
@@ -196,12 +200,12 @@ func (s *survey) walk() error {
 			continue
 		}
 		for _, name := range s.called(module) {
-			missing, err := s.lacks(name.module, param, o)
+			what, err := s.lacks(name.module, param, o)
 			if err != nil {
 				return err
 			}
-			if len(missing) > 0 && (name.known || s.means(name.module, param, o)) {
-				s.book(name.module, missing)
+			if what != nothing && (s.lost[name.module] != nil || name.known || s.means(name.module, param, o)) {
+				s.book(name.module, param, what)
 			}
 		}
 	}
@@ -265,20 +269,29 @@ func (s *survey) means(module, param string, o *output) bool {
 	return err == nil && m.Name == o.name
 }
 
-// lacks lists the tensors that the file should hold of a module's parameter and does not.
-func (s *survey) lacks(module, param string, o *output) ([]string, error) {
+// lack is what the file should hold of a module and does not.
+type lack uint8
+
+const (
+	nothing lack = iota
+	adapted      // the tensors of its adapter
+	whole        // a parameter as it is
+)
+
+// lacks tells what the file should hold of a module's parameter and does not.
+func (s *survey) lacks(module, param string, o *output) (lack, error) {
 	if target, err := s.lacksLayer(module, param, o); target || err != nil {
-		return s.layerTensors(module), err
+		return adapted, err
 	}
 	if s.trained.Whole[module+"."+param] != "" || !s.plain(param, o) {
-		return nil, nil
+		return nothing, nil
 	}
 	t, layer := s.trained, s.trained.Layers[module] != nil
 	bias := param == "bias" && s.anyBias && (t.AllBiases || t.LayerBiases && layer)
 	if bias || t.WholeLayers && layer || s.wholes && t.Saved(module) {
-		return []string{s.wholeTensor(module, param)}, nil
+		return whole, nil
 	}
-	return nil, nil
+	return nothing, nil
 }
 
 // lacksLayer tells whether the config gives the module an adapter that the file has not.
@@ -310,9 +323,13 @@ func (s *survey) plain(param string, o *output) bool {
 	return false
 }
 
-func (s *survey) book(module string, tensors []string) {
+func (s *survey) book(module, param string, what lack) {
 	switch s.exists(module) {
 	case yes:
+		tensors := []string{s.namesakes.whole(module, param)}
+		if what == adapted {
+			tensors = s.namesakes.layer(module)
+		}
 		for _, t := range tensors {
 			if !slices.Contains(s.lost[module], t) {
 				s.lost[module] = append(s.lost[module], t)
@@ -340,49 +357,6 @@ func (s *survey) doubt() string {
 		names += fmt.Sprintf(" and %d more", n)
 	}
 	return fmt.Sprintf("the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(s.doubtful), names)
-}
-
-// layerTensors are the names that a layer's tensors would have, after those of another.
-func (s *survey) layerTensors(module string) []string {
-	like := ""
-	for _, m := range slices.Sorted(maps.Keys(s.trained.Layers)) {
-		if like == "" || unnumbered(m) == unnumbered(module) {
-			if like = m; unnumbered(m) == unnumbered(module) {
-				break
-			}
-		}
-	}
-	if like == "" {
-		return []string{"base_model.model." + module + "." + s.trained.Leaf}
-	}
-	var names []string
-	for _, key := range s.trained.Layers[like] {
-		names = append(names, strings.Replace(key, like+".", module+".", 1))
-	}
-	return names
-}
-
-// wholeTensor is the name that a parameter would have, after those of others.
-func (s *survey) wholeTensor(module, param string) string {
-	front := ""
-	for _, other := range slices.Sorted(maps.Keys(s.trained.Whole)) {
-		m, name := cutLast(other)
-		key := s.trained.Whole[other]
-		if m == module {
-			above, _ := cutLast(key)
-			return above + "." + param
-		}
-		if name == param && unnumbered(m) == unnumbered(module) {
-			return strings.Replace(key, m+".", module+".", 1)
-		}
-		if at := strings.Index(key, m+"."); at >= 0 {
-			front = key[:at]
-		}
-	}
-	if s.trained.Layers[module] != nil {
-		module += ".base_layer"
-	}
-	return front + module + "." + param
 }
 
 // addUntrained books modules that the adapter trained whole and has lost: the base has
@@ -448,7 +422,7 @@ func (s *survey) addWeights() {
 		}
 		for _, e := range o.edits {
 			if e.Adapter == s.adapter {
-				s.lost[e.Module] = append(s.lost[e.Module], s.wholeTensor(e.Module, "weight"))
+				s.lost[e.Module] = append(s.lost[e.Module], s.namesakes.whole(e.Module, "weight"))
 			}
 		}
 	}

@@ -31,7 +31,7 @@ func (s *survey) exists(module string) presence {
 		return no
 	case s.held[module] || s.held[throughNumber(module)]:
 		return yes
-	case !s.kinds[unnumbered(module)] && !s.heldForm(module):
+	case !s.kinds[unnumbered(module)] && !s.namesakes.hasLike(module):
 		return unknown
 	}
 	return s.inLists(module)
@@ -85,17 +85,6 @@ func (s *survey) heldAtTop() bool {
 // isLeaf tells whether the file holds a module itself, and not only what stands in it.
 func (s *survey) isLeaf(module string) bool {
 	return s.trained.Layers[module] != nil || s.trained.Whole[module+".weight"] != "" || s.trained.Whole[module+".bias"] != ""
-}
-
-// heldForm tells whether the file has the module's like in another layer.
-func (s *survey) heldForm(module string) bool {
-	form := unnumbered(module)
-	for name := range s.trained.Whole {
-		if m, _ := cutLast(name); unnumbered(m) == form {
-			return true
-		}
-	}
-	return false
 }
 
 // inLists compares the numbers of a module with those that the lists reach to.
