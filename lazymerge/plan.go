@@ -512,5 +512,8 @@ func (p *planner) finish() error {
 
 // forget drops what only planning needs: a library keeps hundreds of plans.
 func (p *planner) forget() {
+	for _, r := range p.opt.stack.recipes(p.recipe) {
+		r.Trained = nil
+	}
 	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
 }
