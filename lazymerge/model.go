@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Rounding       transform.Rounding
 	AllowUnused    bool                  // adapter tensors that match nothing are left out, with a warning
+	AllowMissing   bool                  // modules that the adapter has lost count as untrained, with a warning
 	AllowNonFinite bool                  // NaN, Inf and overflow are passed on
 	Experts        transform.ExpertOrder // of lora_B's columns, in place of what the adapter says
 	Cache          *cache.Cache[Key]
@@ -106,7 +107,7 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 // readAdapter reads an adapter directory, or an adapter that is one file.
 func readAdapter(a modeldir.Adapter, opt Options) (*transform.Recipe, error) {
 	if a.File != "" {
-		return single.Open(a.File, single.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite})
+		return single.Open(a.File, single.Options{AllowUnused: opt.AllowUnused, AllowMissing: opt.AllowMissing, AllowNonFinite: opt.AllowNonFinite})
 	}
 	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite, Experts: opt.Experts})
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
-	"strings"
 
-	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
@@ -461,33 +459,6 @@ func byAdapter(all []Unmatched) [][]Unmatched {
 	return parts
 }
 
-// checkUntrained refuses an adapter that has lost modules which it trained whole: the
-// base has them, so PEFT cannot load it either.
-func (p *planner) checkUntrained() error {
-	for i, r := range p.opt.stack.recipes(p.recipe) {
-		for _, name := range r.Untrained {
-			if p.hasModule(name) {
-				return p.of(i, &peft.MissingTensorError{File: r.File, Module: name, Want: "parameter"})
-			}
-			p.warnings = append(p.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
-		}
-	}
-	return nil
-}
-
-// hasModule tells whether modules_to_save would mean a module of the base by name,
-// one that shares its tensor included.
-func (p *planner) hasModule(name string) bool {
-	if _, err := p.names.Find(name, "weight"); err == nil {
-		return true
-	}
-	return slices.ContainsFunc(p.c.slots, func(s slot) bool {
-		return slices.ContainsFunc(append(p.names.TiedTo(s.name), s.name), func(tensor string) bool {
-			return peft.EndsIn(tensor[:max(0, strings.LastIndexByte(tensor, '.'))], name)
-		})
-	})
-}
-
 // makePlan plans the recipe: where its edits do not name their components, for the one
 // that all of them fit.
 func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
@@ -517,12 +488,12 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
 	if err := best.settle(); err != nil {
 		return nil, err
 	}
-	if err := best.checkUntrained(); err != nil {
-		return nil, err
-	}
-	best.warnUntouched()
+	lost := best.checkLost()
 	if err := best.finish(); err != nil {
 		return nil, err
+	}
+	if lost != nil {
+		return nil, lost
 	}
 	return []*planner{best}, nil
 }
@@ -532,10 +503,17 @@ func (p *planner) finish() error {
 		return err
 	}
 	p.renameForTask()
-	return p.bind()
+	if err := p.bind(); err != nil {
+		return err
+	}
+	p.warnVocabularies()
+	return nil
 }
 
 // forget drops what only planning needs: a library keeps hundreds of plans.
 func (p *planner) forget() {
+	for _, r := range p.opt.stack.recipes(p.recipe) {
+		r.Trained = nil
+	}
 	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
 }

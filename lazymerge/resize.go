@@ -1,6 +1,7 @@
 package lazymerge
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -43,6 +44,18 @@ func (p *planner) rowsOf(o *output) rowsMean {
 		}
 	}
 	return rowsFixed
+}
+
+// warnVocabularies says where one of embedding and head was resized and the other was not.
+// PEFT saves both, unless it cannot find the base's config.
+func (p *planner) warnVocabularies() {
+	from, to := p.config.vocab[0], p.config.vocab[1]
+	for _, o := range p.outputs {
+		module, _ := cutLast(o.name)
+		if from != to && vocabulary(module) && len(o.info.Shape) == 2 && o.info.Shape[0] == from {
+			p.warnings = append(p.warnings, fmt.Sprintf("the vocabulary has %d tokens by the adapter, but %s, of which the weights hold nothing, has %d: the merged model cannot be loaded", to, o.name, from))
+		}
+	}
 }
 
 // labelCount is the number of classes that the base has, transformers' default where

@@ -36,7 +36,7 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 		UsageText: "lorafs COMMAND [flags] [arguments]",
 		Description: "A file system shows the merged model; its bytes are computed when they are read. Nothing is\n" +
 			"copied, and neither the base nor the adapter is written to.\n\n" +
-			refHelp + "\n\nExit status: 0 done; 1 it failed, or what was checked is broken; 2 wrong usage.",
+			refHelp + "\n\nExit status: 0 done, warnings or not (--strict makes them 1); 1 it failed, or what was checked is broken; 2 wrong usage.",
 		Version:                   buildVersion(),
 		Writer:                    io.out,
 		ErrWriter:                 io.err,

@@ -24,8 +24,8 @@ func exportCommand(io stdio) *cli.Command {
 		Usage:     "write the merged model to disk",
 		ArgsUsage: "BASE ADAPTER OUT_DIR",
 		Description: "OUT_DIR must not exist, or be empty. The model is written beside it under a temporary name and\n" +
-			"renamed at the end: OUT_DIR is either absent or whole.",
-		Flags:  mergeFlags(),
+			"renamed at the end: OUT_DIR is either absent or whole. With --strict a warning leaves it absent.",
+		Flags:  append([]cli.Flag{strictFlag()}, mergeFlags()...),
 		Action: func(c *cli.Context) error { return runExport(c, io) },
 	}
 }
@@ -46,6 +46,9 @@ func runExport(c *cli.Context, io stdio) error {
 	defer in.Close()
 	in.report(io)
 	m, err := in.one("export")
+	if err == nil && c.Bool("strict") {
+		err = in.checkStrict()
+	}
 	if err != nil {
 		return err
 	}

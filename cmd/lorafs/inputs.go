@@ -162,6 +162,32 @@ func (in *inputs) report(io stdio) {
 	}
 }
 
+// strictError says that --strict does not take what the inputs have.
+type strictError struct{ warnings, broken int }
+
+func (e *strictError) Error() string {
+	return fmt.Sprintf("--strict: %d warning(s), %d broken adapter(s)", e.warnings, e.broken)
+}
+
+// checkStrict refuses inputs with warnings or broken adapters. Errors: *strictError.
+func (in *inputs) checkStrict() error {
+	e := &strictError{broken: len(in.broken)}
+	for _, m := range in.models {
+		e.warnings += len(m.Report().Warnings)
+	}
+	if *e == (strictError{}) {
+		return nil
+	}
+	return e
+}
+
+// reportBroken writes what is wrong with the broken adapters of a library to stderr.
+func (in *inputs) reportBroken(io stdio) {
+	for _, b := range in.broken {
+		fmt.Fprint(io.err, b.text())
+	}
+}
+
 // summary is the line that a successful mount prints.
 func (in *inputs) summary(mountpoint string) string {
 	var bytes int64

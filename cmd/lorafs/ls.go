@@ -21,6 +21,7 @@ func lsCommand(io stdio) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "long", Aliases: []string{"l"}, Usage: "also say where the bytes of each file come from, and since when"},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also list .lorafs/"},
+			strictFlag(),
 			jsonFlag(),
 		}, mergeFlags()...),
 		Action: func(c *cli.Context) error { return runLs(c, io) },
@@ -72,10 +73,15 @@ func runLs(c *cli.Context, io stdio) error {
 	defer in.Close()
 	l := list(in, c.Bool("all"))
 	if c.Bool("json") {
-		return io.writeJSON(l)
+		err = io.writeJSON(l)
+	} else {
+		in.report(io)
+		err = l.write(io, c.Bool("long"), in)
 	}
-	in.report(io)
-	return l.write(io, c.Bool("long"), in)
+	if err == nil && c.Bool("strict") {
+		err = in.checkStrict()
+	}
+	return err
 }
 
 func list(in *inputs, all bool) listing {

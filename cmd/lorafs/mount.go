@@ -25,6 +25,7 @@ func mountCommand(io stdio, cacheDefault string) *cli.Command {
 		ArgsUsage: "BASE ADAPTER... MOUNTPOINT",
 		Description: "With one plain adapter MOUNTPOINT is the merged model's directory. With a library, or several\n" +
 			"adapters, it holds a directory for each; a broken one is a file NAME.INVALID that says what is wrong.\n" +
+			"With --strict one warning, or one broken adapter of a library, refuses the whole mount.\n" +
 			"The command returns when the tree is readable; a background process goes on until it is unmounted.\n\n" +
 			"fstab: /models/base /mnt/merged fuse.lorafs adapter=/adapters/sql,allow_other 0 0",
 		Flags: append([]cli.Flag{
@@ -35,6 +36,7 @@ func mountCommand(io stdio, cacheDefault string) *cli.Command {
 			&cli.BoolFlag{Name: "allow-other", Usage: "let other users read the tree"},
 			&cli.StringFlag{Name: "log-file", Usage: "append the log to `FILE`", DefaultText: "the system's log, or stderr with -f"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "log from `LEVEL` upward: debug, info, warn or error"},
+			strictFlag(),
 			&cli.StringFlag{Name: "config", Usage: "read flags from a YAML `FILE`, one \"name: value\" a line"},
 			&cli.StringSliceFlag{Name: "o", Usage: "mount `OPTIONS`: flags as name=value[,name…]; the usual ones of mount(8) are accepted"},
 		}, mergeFlags()...),
@@ -53,6 +55,7 @@ type mountOptions struct {
 	allowOther bool
 	logFile    string
 	logLevel   string
+	strict     bool
 	merge      lazymerge.Options
 }
 
@@ -77,6 +80,7 @@ func parseMount(c *cli.Context) (o mountOptions, err error) {
 		allowOther: c.Bool("allow-other"),
 		logFile:    c.String("log-file"),
 		logLevel:   c.String("log-level"),
+		strict:     c.Bool("strict"),
 	}
 	if c.IsSet("threads") {
 		if o.threads = c.Int("threads"); o.threads < 1 {
@@ -137,6 +141,12 @@ func serve(ctx context.Context, o mountOptions, io stdio, pipe *os.File, log *sl
 	}
 	defer closeInto(&err, in.Close)
 	in.report(io)
+	if o.strict {
+		if err := in.checkStrict(); err != nil {
+			in.reportBroken(io)
+			return err
+		}
+	}
 	server, err := fs.Mount(o.mountpoint, in.tree(), serverOptions(in, o.allowOther, log))
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ func verifyCommand(io stdio) *cli.Command {
 			"base's), differs, missing, extra, or of another shape-or-dtype. All but the first three give status 1.",
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also print the tensors that are right"},
+			strictFlag(),
 			jsonFlag(),
 		}, mergeFlags()...),
 		Action: func(c *cli.Context) error { return runVerify(c, io) },
@@ -58,6 +59,9 @@ func runVerify(c *cli.Context, io stdio) error {
 	}
 	if err == nil && !v.OK {
 		err = errReported
+	}
+	if err == nil && c.Bool("strict") {
+		err = in.checkStrict()
 	}
 	return err
 }

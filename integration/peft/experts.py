@@ -246,9 +246,16 @@ def each_expert(modules: dict[str, str], layers: tuple[int, ...], rank: int) -> 
                 tensors[name + ".lora_B.weight"] = 0.1 * torch.randn(EXPERTS, rank, generator=generator)
         save_file(tensors, adapter / breaks.WEIGHTS, metadata={"format": "pt"})
         targets = sorted(set(config["target_modules"]) | {path.split(".")[-1] for path in modules.values()})
-        breaks.configure(target_modules=targets, target_parameters=None, rank_pattern={}, alpha_pattern={}, peft_version="0.17.1")(adapter)
+        others = sorted({name for path in modules.values() if "*" in path for name in _like_experts(path)})
+        breaks.configure(target_modules=targets, exclude_modules=others, target_parameters=None, rank_pattern={}, alpha_pattern={}, peft_version="0.17.1")(adapter)
 
     return edit
+
+
+def _like_experts(path: str) -> list[str]:
+    """Ends of the names of dense layers that are called as the experts' are."""
+    block, leaf = path.split(".")[0], path.split(".")[-1]
+    return [f"{block}.{leaf}", f"{block}.shared_experts.{leaf}", f"{block}.shared_expert.{leaf}"]
 
 
 def _expert_shapes(adapter: Path) -> dict[str, tuple[int, int]]:

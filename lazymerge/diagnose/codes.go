@@ -384,6 +384,12 @@ var codes = []code{
 		fix:   "Save the adapter again with the program that made it.",
 	},
 	{
+		name:  "tensor-lost",
+		title: "The adapter has lost all that it held of a module",
+		cause: "adapter_config.json gives the module an adapter, or has it trained as a whole; the base has the module, and the rest of the file shows that the model had it in training. Yet the file holds nothing of it: a shard, or a layer of a pipeline, was not gathered when it was saved, tensors were filtered by name, or the base is another one with more layers.",
+		fix:   "Save the adapter again with the program that made it (PEFT: save_pretrained), from an earlier checkpoint if need be. If the module was left out on purpose, say so in adapter_config.json (exclude_modules, layers_to_transform), or:\n\tlorafs mount --allow-missing BASE ADAPTER MOUNTPOINT",
+	},
+	{
 		name:  "tensor-nonfinite",
 		title: "The adapter holds NaN or infinite values",
 		cause: "Training diverged: too high a learning rate, F16 without loss scaling, or a broken GPU. Merged weights would be NaN as well.",

@@ -22,7 +22,7 @@ var lorafsCommand = regexp.MustCompile(`\blorafs ([a-z]+)\b((?: --[a-z-]+)*)`)
 // this version has.
 func TestCodes(t *testing.T) {
 	commands := []string{"mount", "umount", "ls", "export", "verify", "doctor", "demo", "version"}
-	flags := []string{"", "--allow-unused", "--allow-nonfinite"}
+	flags := []string{"", "--allow-unused", "--allow-missing", "--allow-nonfinite"}
 	kebab := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	for i, c := range codes {
 		if !kebab.MatchString(c.name) {

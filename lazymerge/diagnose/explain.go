@@ -66,6 +66,8 @@ func explainLazymerge(err error) []Finding {
 	switch e := err.(type) {
 	case *lazymerge.UnmatchedError:
 		return one(explainUnmatched(e))
+	case *lazymerge.LostError:
+		return one(explainLost(e))
 	case *lazymerge.CollisionError:
 		return one(finding("tensor-collision", e.Adapter, e.Tensor, e.Error(), nil))
 	case *lazymerge.EditError:
@@ -95,6 +97,14 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("output-exists", "", "", err.Error(), nil))
 	}
 	return nil
+}
+
+func explainLost(e *lazymerge.LostError) Finding {
+	tensor := ""
+	if len(e.Modules) > 0 {
+		tensor = first(e.Modules[0].Tensors)
+	}
+	return finding("tensor-lost", e.Adapter, tensor, e.Error(), nil)
 }
 
 func explainUnmatched(e *lazymerge.UnmatchedError) Finding {

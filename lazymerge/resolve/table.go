@@ -3,6 +3,7 @@ package resolve
 import (
 	_ "embed"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -115,3 +116,17 @@ func split(text string) map[string]string {
 	}
 	return m
 }
+
+// TaskHas tells whether the class that a model type has for a PEFT task type has a
+// parameter or module of the name at its top.
+func TaskHas(modelType, taskType, name string) bool {
+	class, ok := TaskClass(modelType, taskType)
+	if !ok {
+		return false
+	}
+	info := classOf(class)
+	return info != nil && slices.Contains(info.Roots, name)
+}
+
+// Known tells whether a model type is in the tables.
+func Known(modelType string) bool { return typeOf(modelType) != nil }

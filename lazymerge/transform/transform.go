@@ -180,6 +180,30 @@ type Everywhere struct {
 	Means func(module string) (bool, error)
 }
 
+// Trained is what an adapter was trained on, and what its file holds of that. Modules are
+// named as in Edit.
+type Trained struct {
+	// Layers are the modules with tensors of the adapter's type, and the tensors' names.
+	Layers map[string][]string
+	// Whole are the whole parameters in the file, module and name joined by a dot, and
+	// their tensors' names.
+	Whole map[string]string
+	// Leaf is what a tensor of the type is called behind its module: "lora_A.weight".
+	Leaf string
+	// Targets tells whether the config gives a module an adapter. Nil: it does not say.
+	Targets func(module string) (bool, error)
+	// Saved tells whether the config has a module trained as a whole.
+	Saved func(module string) bool
+	// All biases of the model, or those of the layers, were trained, or all parameters of
+	// the layers.
+	AllBiases, LayerBiases, WholeLayers bool
+	// Headless are modules of a task's head that the config has trained and the file has
+	// not; a model has one of them.
+	Headless []string
+	// Tied says that modules which share a tensor have one adapter.
+	Tied bool
+}
+
 // Recipe is what an adapter does to a base: all that a parser produces.
 type Recipe struct {
 	Type        string // "LORA"…, PEFT's peft_type
@@ -193,8 +217,8 @@ type Recipe struct {
 	TieWeights bool
 	// AutoClass is auto_mapping.base_model_class when present ("BertForSequenceClassification").
 	AutoClass string
-	// Means tells whether the config means a module, where it says so; else nil.
-	Means func(module string) (bool, error)
+	// Trained says what the weights should hold, as far as the config tells; else nil.
+	Trained *Trained
 	// Untrained are modules that the config lists as trained whole and of which the
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string

@@ -28,7 +28,7 @@ type Config struct {
 	// model type.
 	TargetModules []string
 	TargetRegexp  string
-	Chosen        bool // other fields leave out some of the modules that these mean
+	targets       *targets
 	ModulesToSave []string
 	TokenIndices  []TokenIndices
 	Replication   [][2]int
@@ -105,7 +105,7 @@ func (c *Config) readUsual(v *values, m *method) {
 	}
 	if m.uses("target_modules") {
 		c.TargetModules, c.TargetRegexp = v.namesOrText("target_modules")
-		c.Chosen = truthy(v.field("layers_to_transform")) || truthy(v.field("exclude_modules"))
+		c.targets = c.readTargets(v, m)
 	}
 	if m.uses("modules_to_save") {
 		c.ModulesToSave = v.names("modules_to_save")

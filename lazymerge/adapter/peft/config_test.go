@@ -66,7 +66,7 @@ func TestConfigValues(t *testing.T) {
 			t.Errorf("alpha pattern %+v", got)
 		}
 	}
-	c.own = nil
+	c.own, c.targets = nil, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}

@@ -85,7 +85,7 @@ type MissingTensorError struct {
 }
 
 func (e *MissingTensorError) Error() string {
-	s := fmt.Sprintf("%q has no %s.%s", e.File, e.Module, e.Want)
+	s := fmt.Sprintf("%q has no %s", e.File, strings.TrimPrefix(e.Module+"."+e.Want, "."))
 	if len(e.Have) > 0 {
 		s += ", which " + strings.Join(e.Have, ", ") + " needs"
 	}

@@ -129,7 +129,7 @@ func (p *parser) checkSaved() error {
 		case !slices.Contains(headNames, name):
 			p.recipe.Untrained = append(p.recipe.Untrained, name)
 		case !head:
-			p.warn("the config lists %q as trained, but the weights hold no tensor of it", name)
+			p.headless = append(p.headless, name)
 		}
 	}
 	return nil

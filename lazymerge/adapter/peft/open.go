@@ -83,6 +83,8 @@ type parser struct {
 	probing bool                         // edits are made to see what is missing
 	names   map[string]bool              // adapter names left in keys
 	heads   map[string]bool              // modules that are torch's MultiheadAttention
+
+	headless []string // heads of a task that the config has trained and the file has not
 }
 
 func parse(c *Config, f *safetensors.File, o Options) (*transform.Recipe, error) {
@@ -131,6 +133,7 @@ func (p *parser) parse() error {
 			return err
 		}
 	}
+	p.addTrained()
 	return nil
 }
 

@@ -74,11 +74,20 @@ func (p *parser) checkTokens(used map[int]bool) error {
 		for j := range all {
 			covered = covered || used[j] && slices.Equal(all[j].Indices, x.Indices)
 		}
-		if !covered {
+		if !covered || used[i] && x.Module == "" && p.headAlone() {
 			return &MissingTensorError{File: p.file.Path(), Module: x.Module, Want: string(roleTokens)}
 		}
 	}
 	return nil
+}
+
+// headAlone tells whether the only rows of a file are those of a head, which follow those
+// of the input embedding: an option that names no module means that one.
+func (p *parser) headAlone() bool {
+	if p.config.PeftType == "TRAINABLE_TOKENS" {
+		return false // whose target_modules name them
+	}
+	return !slices.ContainsFunc(p.tokens, func(t tokenTensor) bool { return !slices.Contains(outputLayers, component(t.module)) })
 }
 
 // outputLayers are names of heads that may share the input embedding's weights.

@@ -14,6 +14,7 @@ import (
 // Options say which findings are warnings instead of errors.
 type Options struct {
 	AllowUnused    bool // tensors without a meaning
+	AllowMissing   bool // modules without tensors that their like have
 	AllowNonFinite bool // NaN and infinite values
 }
 
@@ -86,6 +87,9 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 		}
 	}
 	if err := p.settle(); err != nil {
+		return nil, err
+	}
+	if err := p.checkLikes(); err != nil {
 		return nil, err
 	}
 	return p.recipe, nil

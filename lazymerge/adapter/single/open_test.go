@@ -340,3 +340,33 @@ func known(err error) bool {
 	}
 	return false
 }
+
+// TestLikes: of modules that differ by their numbers alone, one without what another has
+// has lost it. Modules of another kind need not have it.
+func TestLikes(t *testing.T) {
+	const a, b, other = "lora_unet_blocks_0_q", "lora_unet_blocks_1_q", "lora_unet_blocks_0_k"
+	alpha := func(stem string) item { return it(stem + ".alpha").of(1) }
+	items := slices.Concat(pair(a), pair(b), pair(other), []item{alpha(a), alpha(b)})
+	r, err := Open(write(t, nil, items...), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	path := write(t, nil, items[:len(items)-1]...)
+	var missing *peft.MissingTensorError
+	if _, err := Open(path, Options{AllowUnused: true}); !errors.As(err, &missing) || !strings.Contains(err.Error(), b+".alpha") {
+		t.Errorf("got %v", err)
+	}
+	r, err = Open(path, Options{AllowMissing: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.Join(r.Warnings, "\n"), b+".alpha") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}

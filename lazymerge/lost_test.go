@@ -1,0 +1,200 @@
+package lazymerge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"lorafs/lazymerge"
+	"lorafs/lazymerge/modeldir"
+)
+
+// layered is a base of which only the names matter, and an adapter with one tensor pair
+// for each module.
+type layered struct {
+	name    string
+	config  string
+	base    []string // modules with weights
+	fields  string   // of adapter_config.json
+	adapter []string // modules, as the adapter names them
+	lost    []string // modules that the error names; none: it opens
+	doubt   string   // a module that a warning names
+}
+
+// each puts the numbers up to n into a name.
+func each(n int, names ...string) []string {
+	var all []string
+	for i := range n {
+		for _, name := range names {
+			all = append(all, strings.Replace(name, "#", fmt.Sprint(i), 1))
+		}
+	}
+	return all
+}
+
+func without(all []string, names ...string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(n string) bool { return slices.Contains(names, n) })
+}
+
+func targets(names ...string) string {
+	return fmt.Sprintf(`, "target_modules": ["%s"]`, strings.Join(names, `", "`))
+}
+
+const (
+	q, k, up  = "model.layers.#.self_attn.q_proj", "model.layers.#.self_attn.k_proj", "model.layers.#.mlp.up_proj"
+	deepseek  = `{"model_type": "deepseek_v3", "num_hidden_layers": 3, "num_nextn_predict_layers": 1}`
+	gemma3n   = `{"model_type": "gemma3n", "text_config": {"model_type": "gemma3n_text", "num_hidden_layers": 4, "num_kv_shared_layers": 2}}`
+	textK     = "model.language_model.layers.#.self_attn.k_proj"
+	textQ     = "model.language_model.layers.#.self_attn.q_proj"
+	visionQ   = "model.vision_tower.vision_model.encoder.layers.#.self_attn.q_proj"
+	whisper   = `{"model_type": "whisper", "encoder_layers": 2, "decoder_layers": 3}`
+	encoderQ  = "model.encoder.layers.#.self_attn.q_proj"
+	decoderQ  = "model.decoder.layers.#.self_attn.q_proj"
+	llama     = `{"model_type": "llama", "num_hidden_layers": 4}`
+	expert    = "model.layers.0.mlp.experts.#.up_proj"
+	moe       = `{"model_type": "qwen3_moe", "num_hidden_layers": 1, "num_experts": 4}`
+	gpt2      = `{"model_type": "gpt2", "architectures": ["GPT2Model"], "n_layer": 3}`
+	nextQ     = "model.layers.3.self_attn.q_proj"
+	nextState = "model.layers.#.linear_attn.out_proj"
+)
+
+var layereds = []layered{
+	{"whole", llama, each(4, q, k), targets("q_proj", "k_proj"), each(4, q, k), nil, ""},
+	{"inner layer", llama, each(4, q), targets("q_proj"), without(each(4, q), "model.layers.1.self_attn.q_proj"), []string{"model.layers.1.self_attn.q_proj"}, ""},
+	{"last layer", llama, each(4, q), targets("q_proj"), each(3, q), []string{"model.layers.3.self_attn.q_proj"}, ""},
+	{"last layer beside another", `{}`, each(4, q, k), targets("q_proj", "k_proj"), without(each(4, q, k), "model.layers.3.self_attn.k_proj"), []string{"model.layers.3.self_attn.k_proj"}, ""},
+	{"last layer without a count", `{}`, each(4, q), targets("q_proj"), each(3, q), nil, "model.layers.3.self_attn.q_proj"},
+	{"kind in all layers", llama, each(1, q, up), targets("q_proj", "up_proj"), each(1, q), []string{"model.layers.0.mlp.up_proj"}, ""},
+	{"layer that predicts further tokens", deepseek, each(4, q), targets("q_proj"), each(3, q), nil, ""},
+	{"last layer before it", deepseek, each(4, q), targets("q_proj"), each(2, q), []string{"model.layers.2.self_attn.q_proj"}, ""},
+	{"tree of such layers", `{"num_hidden_layers": 4}`, append(each(3, nextState), nextQ, "mtp.layers.0.self_attn.q_proj"), targets("q_proj", "out_proj"), append(each(3, nextState), nextQ), nil, ""},
+	{"hybrid layers", `{"num_hidden_layers": 4}`, append(each(3, nextState), nextQ), targets("q_proj", "out_proj"), append(each(2, nextState), nextQ), []string{"model.layers.2.linear_attn.out_proj"}, ""},
+	{"shared keys", gemma3n, each(4, textQ, textK), targets("q_proj", "k_proj"), append(each(4, textQ), each(2, textK)...), nil, ""},
+	{"keys before them", gemma3n, each(4, textQ, textK), targets("q_proj", "k_proj"), append(each(4, textQ), each(1, textK)...), []string{"model.language_model.layers.1.self_attn.k_proj"}, ""},
+	{"shared keys that were in memory", gemma3n, each(4, textQ, textK), targets("q_proj", "k_proj"), append(each(4, textQ), append(each(2, textK), "model.language_model.layers.3.self_attn.k_proj")...), []string{"model.language_model.layers.2.self_attn.k_proj"}, ""},
+	{"tower that was not loaded", gemma3n, append(each(4, textQ), each(3, visionQ)...), targets("q_proj"), each(4, textQ), nil, ""},
+	{"tower with its own count", `{"text_config": {"num_hidden_layers": 4}, "vision_config": {"num_hidden_layers": 3}}`, append(each(4, textQ), each(3, visionQ)...), targets("q_proj"), append(each(4, textQ), each(2, visionQ)...), []string{"model.vision_tower.vision_model.encoder.layers.2.self_attn.q_proj"}, ""},
+	{"decoder with its own count", whisper, append(each(2, encoderQ), each(3, decoderQ)...), targets("q_proj"), append(each(2, encoderQ), each(2, decoderQ)...), []string{"model.decoder.layers.2.self_attn.q_proj"}, ""},
+	{"encoder alone", whisper, append(each(2, encoderQ), each(3, decoderQ)...), targets("q_proj"), each(2, encoderQ), nil, ""},
+	{"T5", `{"model_type": "t5", "num_layers": 2, "num_decoder_layers": 2}`, append(each(2, "encoder.block.#.layer.0.SelfAttention.q"), each(2, "decoder.block.#.layer.1.EncDecAttention.q")...), targets("q"), append(each(2, "encoder.block.#.layer.0.SelfAttention.q"), each(1, "decoder.block.#.layer.1.EncDecAttention.q")...), []string{"decoder.block.1.layer.1.EncDecAttention.q"}, ""},
+	{"shared layers", `{"num_hidden_layers": 12, "num_hidden_groups": 1}`, []string{"encoder.albert_layer_groups.0.albert_layers.0.attention.query"}, targets("query"), []string{"encoder.albert_layer_groups.0.albert_layers.0.attention.query"}, nil, ""},
+	{"prefix", gpt2, each(3, "h.#.mlp.c_proj"), targets("c_proj"), without(each(3, "transformer.h.#.mlp.c_proj"), "transformer.h.1.mlp.c_proj"), []string{"transformer.h.1.mlp.c_proj"}, ""},
+	{"prefix of a pattern", gpt2, each(3, "h.#.mlp.c_proj"), `, "target_modules": "transformer\\.h\\.[01]\\.mlp\\.c_proj"`, each(1, "transformer.h.#.mlp.c_proj"), []string{"transformer.h.1.mlp.c_proj"}, ""},
+	{"layers that were chosen", llama, each(4, q), targets("q_proj") + `, "layers_to_transform": [0, 2]`, []string{"model.layers.0.self_attn.q_proj", "model.layers.2.self_attn.q_proj"}, nil, ""},
+	{"one of them", llama, each(4, q), targets("q_proj") + `, "layers_to_transform": [0, 2], "layers_pattern": "layers"`, each(1, q), []string{"model.layers.2.self_attn.q_proj"}, ""},
+	{"chosen by a number", llama, each(4, q, k), targets("q_proj", "k_proj") + `, "layers_to_transform": 1`, []string{"model.layers.1.self_attn.q_proj"}, []string{"model.layers.1.self_attn.k_proj"}, ""},
+	{"excluded", llama, each(4, q), targets("q_proj") + `, "exclude_modules": ["layers.1.self_attn.q_proj"]`, without(each(4, q), "model.layers.1.self_attn.q_proj"), nil, ""},
+	{"excluded by a pattern", llama, each(4, q), targets("q_proj") + `, "exclude_modules": ".*\\.[12]\\..*"`, []string{"model.layers.0.self_attn.q_proj"}, []string{"model.layers.3.self_attn.q_proj"}, ""},
+	{"trained whole", llama, each(2, q, up), targets("q_proj", "up_proj") + `, "modules_to_save": ["up_proj"]`, each(2, q), []string{"model.layers.0.mlp.up_proj"}, ""},
+	{"expert", moe, each(4, expert), targets("up_proj"), without(each(4, expert), "model.layers.0.mlp.experts.2.up_proj"), []string{"model.layers.0.mlp.experts.2.up_proj"}, ""},
+	{"last expert", moe, each(4, expert), targets("up_proj"), each(3, expert), []string{"model.layers.0.mlp.experts.3.up_proj"}, ""},
+	{"targets by model type", llama, each(4, q), "", each(3, q), nil, ""},
+}
+
+func (l layered) write(t *testing.T) (base, adapter string) {
+	t.Helper()
+	var weights, factors []tensor
+	for _, m := range l.base {
+		weights = append(weights, ones(m+".weight", 4, 4))
+	}
+	for _, m := range l.adapter {
+		factors = append(factors, ones("base_model.model."+m+".lora_A.weight", 1, 4), ones("base_model.model."+m+".lora_B.weight", 4, 1))
+	}
+	return made(t, l.config, weights, l.fields, factors)
+}
+
+// TestLost leaves modules out of adapters for models of many forms: a loss is refused, and
+// what a model never had in memory is not missed.
+func TestLost(t *testing.T) {
+	for _, l := range layereds {
+		t.Run(l.name, func(t *testing.T) {
+			base, adapter := l.write(t)
+			if l.lost != nil {
+				l.checkError(t, openError(t, base, adapter))
+				return
+			}
+			warnings := openPair(t, base, adapter, lazymerge.Options{}).Report().Warnings
+			if l.doubt == "" && len(warnings) > 0 || l.doubt != "" && !strings.Contains(strings.Join(warnings, "\n"), l.doubt) {
+				t.Errorf("warnings %q", warnings)
+			}
+		})
+	}
+}
+
+func (l layered) checkError(t *testing.T, err error) {
+	t.Helper()
+	var lost *lazymerge.LostError
+	if !errors.As(err, &lost) {
+		t.Fatalf("got %v", err)
+	}
+	var names []string
+	for _, m := range lost.Modules {
+		names = append(names, m.Module)
+		if len(m.Tensors) == 0 || !strings.Contains(m.Tensors[0], m.Module) || !strings.Contains(err.Error(), m.Tensors[0]) {
+			t.Errorf("tensors %q of %s in %v", m.Tensors, m.Module, err)
+		}
+	}
+	if !slices.Equal(names, l.lost) {
+		t.Errorf("lost %q, want %q", names, l.lost)
+	}
+}
+
+// TestLostIsNotUnused: --allow-unused is of what is there; --allow-missing of what is not.
+func TestLostIsNotUnused(t *testing.T) {
+	base, adapter := layereds[1].write(t)
+	open := func(opt lazymerge.Options, ref string) (*lazymerge.Model, error) {
+		b, err := lazymerge.OpenBase(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close() })
+		lib, err := modeldir.FindAdapters([]string{ref})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lazymerge.Open(context.Background(), b, lib.Adapters[0], opt)
+	}
+	for _, ref := range []string{adapter, adapter + "+" + adapter} {
+		if _, err := open(lazymerge.Options{AllowUnused: true}, ref); !errors.As(err, new(*lazymerge.LostError)) {
+			t.Errorf("%s: %v", ref, err)
+		}
+		m, err := open(lazymerge.Options{AllowMissing: true}, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := strings.Join(m.Report().Warnings, "\n"); !strings.Contains(w, layereds[1].lost[0]) {
+			t.Errorf("%s: warnings %q", ref, w)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestLostStacks takes a layer's experts from a file that has those of two.
+func TestLostStacks(t *testing.T) {
+	weights := []tensor{ones("model.embed_tokens.weight", 6, 4)}
+	var factors []tensor
+	for i := range 2 {
+		name := fmt.Sprintf("model.layers.%d.mlp.experts", i)
+		weights = append(weights, ones(name+".down_proj", 2, 4, 6))
+		factors = append(factors, ones("base_model.model."+name+".lora_A.weight", 2, 6), ones("base_model.model."+name+".lora_B.weight", 4, 2))
+	}
+	const fields = `, "target_modules": [], "target_parameters": ["mlp.experts.down_proj"], "peft_version": "0.21.2"`
+	base, adapter := made(t, `{"num_hidden_layers": 2}`, weights, fields, factors)
+	openPair(t, base, adapter, lazymerge.Options{})
+	base, adapter = made(t, `{"num_hidden_layers": 2}`, weights, fields, factors[2:])
+	layered{lost: []string{"model.layers.0.mlp.experts"}}.checkError(t, openError(t, base, adapter))
+}
+
+// TestLostPatternsThatDoNotEnd: a pattern that cannot be tried is a warning, in bounded time.
+func TestLostPatternsThatDoNotEnd(t *testing.T) {
+	l := layered{config: llama, base: each(4, q), fields: `, "target_modules": "(a*)*b|.*q_proj", "exclude_modules": "(?P<x>a)(?P=x"`, adapter: each(4, q)}
+	base, adapter := l.write(t)
+	if w := strings.Join(openPair(t, base, adapter, lazymerge.Options{}).Report().Warnings, "\n"); !strings.Contains(w, "cannot be") {
+		t.Errorf("warnings %q", w)
+	}
+}
