@@ -103,7 +103,7 @@ type planner struct {
 	squares   []stackEdit             // stacks whose orientation the others decide
 	votes     map[string]votes        // of the stacks of modules by the last component of their names
 	unmatched []Unmatched
-	warnings  []string
+	warnings  []transform.Warning
 	notes     []string // deviations from PEFT's merge
 	config    configEdits
 }
@@ -443,7 +443,7 @@ func (p *planner) settle() error {
 			return p.of(i, err)
 		}
 		if len(unmatched) > 0 {
-			p.warnings = append(p.warnings, "left out: "+err.Error())
+			p.warnings = append(p.warnings, transform.Warnf(transform.Unmatched, first(unmatched[0].Keys), "left out: %v", err))
 		}
 	}
 	return nil
@@ -469,7 +469,7 @@ func (p *planner) checkUntrained() error {
 			if p.hasModule(name) {
 				return p.of(i, &peft.MissingTensorError{File: r.File, Module: name, Want: "parameter"})
 			}
-			p.warnings = append(p.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
+			p.warnings = append(p.warnings, transform.Warnf(transform.SavedAbsent, name, "the config lists %q as trained, but neither the weights nor the base have such a module", name))
 		}
 	}
 	return nil
@@ -538,4 +538,11 @@ func (p *planner) finish() error {
 // forget drops what only planning needs: a library keeps hundreds of plans.
 func (p *planner) forget() {
 	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }

@@ -15,6 +15,7 @@ import (
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
@@ -133,7 +134,7 @@ func TestModulesThatWereNotSaved(t *testing.T) {
 	factors := []tensor{ones(query+"lora_A.weight", 1, 4), ones(query+"lora_B.weight", 4, 1)}
 	base, adapter := made(t, maskedBert, maskedBertTensors, `, "modules_to_save": ["embed_tokens"]`, factors)
 	m := openPair(t, base, adapter, lazymerge.Options{})
-	if !slices.ContainsFunc(m.Report().Warnings, func(w string) bool { return strings.Contains(w, "embed_tokens") }) {
+	if !slices.ContainsFunc(m.Report().Warnings, func(w transform.Warning) bool { return strings.Contains(w.Text, "embed_tokens") }) {
 		t.Errorf("%q", m.Report().Warnings)
 	}
 	for _, module := range []string{"transform", "predictions", "decoder"} {

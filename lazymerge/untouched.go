@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"lorafs/lazymerge/transform"
 )
 
 // warnUntouched warns of modules of which the weights hold nothing, though the config
@@ -38,7 +40,7 @@ func (p *planner) warnUntouched() {
 	if len(lost) > most {
 		names += fmt.Sprintf(" and %d more", len(lost)-most)
 	}
-	p.warnings = append(p.warnings, fmt.Sprintf("the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(lost), names))
+	p.warnings = append(p.warnings, transform.Warnf(transform.ModulesLost, lost[0], "the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(lost), names))
 }
 
 // anyLayer is a tensor's name without its numbers.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"lorafs/lazymerge"
+	"lorafs/lazymerge/transform"
 )
 
 // TestLostTensor leaves one of two layers out of an adapter with one tensor a module.
@@ -19,8 +20,8 @@ func TestLostTensor(t *testing.T) {
 			[]tensor{ones("base_model.model.model.layers.0.self_attn.k_proj.ia3_l", 4, 1)})
 		writeText(t, filepath.Join(adapter, "adapter_config.json"), config+end)
 		m := openPair(t, base, adapter, lazymerge.Options{})
-		got := slices.ContainsFunc(m.Report().Warnings, func(w string) bool {
-			return strings.Contains(w, "model.layers.1.self_attn.k_proj") && strings.Contains(w, "hold nothing")
+		got := slices.ContainsFunc(m.Report().Warnings, func(w transform.Warning) bool {
+			return strings.Contains(w.Text, "model.layers.1.self_attn.k_proj") && strings.Contains(w.Text, "hold nothing")
 		})
 		if got != warned {
 			t.Errorf("%s: warnings %q", end, m.Report().Warnings)

@@ -58,7 +58,8 @@ func (p *parser) savedBy(module string) string {
 }
 
 // addFull makes the edits that replace whole parameters: first those that change the
-// base under all modules that share it, then those of modules trained as a whole.
+// base under all modules that share it, then those of modules trained as a whole. Errors:
+// *WholeModelError.
 func (p *parser) addFull() error {
 	var unlisted []string
 	for _, f := range p.full {
@@ -81,8 +82,11 @@ func (p *parser) addFull() error {
 			p.add(e)
 		}
 	}
+	if len(unlisted) > 0 && len(p.layers) == 0 && len(p.tokens) == 0 {
+		return &WholeModelError{File: p.file.Path(), Tensors: unlisted}
+	}
 	if len(unlisted) > 0 {
-		p.warn("%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
+		p.warn(transform.WholeUnlisted, unlisted[0], "%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
 	}
 	return nil
 }
@@ -129,7 +133,7 @@ func (p *parser) checkSaved() error {
 		case !slices.Contains(headNames, name):
 			p.recipe.Untrained = append(p.recipe.Untrained, name)
 		case !head:
-			p.warn("the config lists %q as trained, but the weights hold no tensor of it", name)
+			p.warn(transform.SavedAbsent, name, "the config lists %q as trained, but the weights hold no tensor of it", name)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package peft
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,7 +26,7 @@ type Options struct {
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
 // Close. Errors: those of ReadConfig and of safetensors.Open, *NoWeightsError,
 // *EmptyError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
-// *RankError, *NonFiniteError.
+// *RankError, *NonFiniteError, *WholeModelError.
 func Open(dir string, o Options) (*transform.Recipe, error) {
 	config, err := ReadConfig(filepath.Join(dir, configName))
 	if err != nil {
@@ -82,6 +81,8 @@ type parser struct {
 	used    map[string]bool              // tensors that are in an edit
 	probing bool                         // edits are made to see what is missing
 	names   map[string]bool              // adapter names left in keys
+	named   []string                     // the keys with such a name
+	foreign []string                     // keys that PEFT would not take for the adapter's
 	heads   map[string]bool              // modules that are torch's MultiheadAttention
 }
 
@@ -141,6 +142,9 @@ func (p *parser) collect(t *safetensors.Tensor) error {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
 	}
+	if foreign(t.Name) {
+		p.foreign = append(p.foreign, t.Name)
+	}
 	switch k.role {
 	case roleIgnored:
 		return nil
@@ -149,6 +153,7 @@ func (p *parser) collect(t *safetensors.Tensor) error {
 	}
 	if k.adapter != "" {
 		p.names[k.adapter] = true
+		p.named = append(p.named, t.Name)
 	}
 	switch {
 	case k.role == roleTokens:
@@ -173,6 +178,7 @@ func (p *parser) settle() error {
 		return &UnsupportedError{Path: p.file.Path(), Type: p.config.PeftType, Field: weightsName,
 			Reason: "the file holds several adapters: " + shortList(sortedKeys(p.names))}
 	}
+	p.warnNames()
 	return p.leftOver(p.unknown)
 }
 
@@ -185,12 +191,12 @@ func (p *parser) leftOver(names []string) error {
 	if !p.opt.AllowUnused {
 		return err
 	}
-	p.warn("left out: %v", err)
+	p.warn(transform.Unused, names[0], "left out: %v", err)
 	return nil
 }
 
-func (p *parser) warn(format string, args ...any) {
-	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
+func (p *parser) warn(about transform.Concern, tensor, format string, args ...any) {
+	p.recipe.Warnings = append(p.recipe.Warnings, transform.Warnf(about, tensor, format, args...))
 }
 
 func (p *parser) add(e transform.Edit) {

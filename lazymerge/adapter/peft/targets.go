@@ -1,6 +1,10 @@
 package peft
 
-import "strings"
+import (
+	"strings"
+
+	"lorafs/lazymerge/transform"
+)
 
 // checkTargets warns of modules that target_modules does not match: PEFT would drop
 // their tensors. It is no error, since names of modules change between versions of
@@ -14,7 +18,7 @@ func (p *parser) checkTargets() error {
 	if c.TargetRegexp != "" {
 		re, err := compileFull(c.TargetRegexp)
 		if err != nil {
-			p.warn("target_modules cannot be checked: %v", err)
+			p.warn(transform.TargetsUnread, "", "target_modules cannot be checked: %v", err)
 			return nil
 		}
 		match = re.match
@@ -29,7 +33,7 @@ func (p *parser) checkTargets() error {
 		}
 		ok, err := match(l.pattern)
 		if err != nil {
-			p.warn("target_modules cannot be checked: %v", err)
+			p.warn(transform.TargetsUnread, "", "target_modules cannot be checked: %v", err)
 			return nil
 		}
 		if !ok {
@@ -37,7 +41,7 @@ func (p *parser) checkTargets() error {
 		}
 	}
 	if len(missed) > 0 {
-		p.warn("target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
+		p.warn(transform.TargetsMissed, missed[0], "target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package single
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -20,7 +19,8 @@ type Options struct {
 // Open reads the adapter at path. The recipe keeps the file mapped until its Close.
 // Errors: those of safetensors.Open, *peft.EmptyError, *peft.UnknownTensorsError,
 // *peft.MissingTensorError, *peft.DuplicateTensorError, *peft.NonFiniteError,
-// *peft.UnsupportedError, *peft.RankError, *MetadataError, *ValueError.
+// *peft.UnsupportedError, *peft.RankError, *peft.WholeModelError, *MetadataError,
+// *ValueError.
 func Open(path string, o Options) (*transform.Recipe, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {
@@ -102,7 +102,17 @@ func (p *parser) noAdapter() error {
 			p.unknown = append(p.unknown, l.tensors[r].Name)
 		}
 	}
-	return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	if slices.ContainsFunc(p.unknown, ofAdapter) {
+		return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	}
+	return &peft.WholeModelError{File: p.file.Path(), Tensors: p.unknown}
+}
+
+// ofAdapter tells whether a name looks like that of an adapter's tensor, of whatever
+// program.
+func ofAdapter(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"lora", "lokr", "hada", "oft", "ia3", "adapter"}, func(part string) bool { return strings.Contains(name, part) })
 }
 
 // collect gives a tensor its place by its name.
@@ -265,18 +275,18 @@ func (p *parser) settle() error {
 	p.recipe.Type = strings.Join(types, " + ")
 	switch n := len(p.silent); {
 	case n > 0 && n == len(p.layers):
-		p.warn("the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
+		p.warn(transform.Untrained, p.silent[0], "the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	case n > 0:
-		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
+		p.warn(transform.UntrainedPart, p.silent[0], "the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
 	}
 	if n := len(p.unscaled); n > 0 && p.scaled > 0 {
-		p.warn("%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
+		p.warn(transform.AlphaAbsent, p.unscaled[0], "%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
 	}
 	if n := p.decomposed(); n > 0 && n < len(p.layers) {
-		p.warn("%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))
+		p.warn(transform.MagnitudePart, "", "%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))
 	}
 	if p.wrapped && !slices.ContainsFunc(p.layers, func(l *layer) bool { return l.has(roleAlpha) }) {
-		p.warn("the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
+		p.warn(transform.ScaleGuess, "", "the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
 	}
 	if len(p.unknown) == 0 {
 		return nil
@@ -285,7 +295,7 @@ func (p *parser) settle() error {
 	if !p.opt.AllowUnused || len(types) == 0 {
 		return err
 	}
-	p.warn("left out: %v", err)
+	p.warn(transform.Unused, p.unknown[0], "left out: %v", err)
 	return nil
 }
 
@@ -300,8 +310,8 @@ func (p *parser) decomposed() int {
 	return n
 }
 
-func (p *parser) warn(format string, args ...any) {
-	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
+func (p *parser) warn(about transform.Concern, tensor, format string, args ...any) {
+	p.recipe.Warnings = append(p.recipe.Warnings, transform.Warnf(about, tensor, format, args...))
 }
 
 // edit makes an edit of a parameter of the module.
