@@ -118,7 +118,7 @@ func readStack(a modeldir.Adapter, opt Options) (*stack, []func() error, error) 
 		recipe := opened[p.Ref]
 		if recipe == nil {
 			var err error
-			if recipe, err = readAdapter(p.Adapter, opt); err != nil {
+			if recipe, err = openRecipe(p.Adapter, opt, false); err != nil {
 				return nil, closers, &modeldir.StackPartError{Ref: a.Ref, Part: p.Ref, Err: err}
 			}
 			opened[p.Ref] = recipe

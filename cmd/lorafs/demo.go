@@ -252,7 +252,7 @@ func (d *demo) verifyAll(read func(adapter string) ([]byte, error)) error {
 }
 
 // withoutFUSE says what is missing and shows what works all the same.
-func (d *demo) withoutFUSE(checks []check) error {
+func (d *demo) withoutFUSE(checks []machineCheck) error {
 	d.title("This machine cannot mount")
 	for _, c := range checks {
 		if c.State == missing {

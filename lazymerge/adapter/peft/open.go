@@ -20,6 +20,7 @@ var pickles = []string{"adapter_model.bin", "adapter_model.pt"}
 type Options struct {
 	AllowUnused    bool                  // tensors without a meaning
 	AllowNonFinite bool                  // NaN and infinite values
+	HeaderOnly     bool                  // the values are not looked at: no NaN is found, and no zero
 	Experts        transform.ExpertOrder // of stacks, in place of what the config says
 }
 

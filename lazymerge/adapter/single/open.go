@@ -14,6 +14,7 @@ import (
 type Options struct {
 	AllowUnused    bool // tensors without a meaning
 	AllowNonFinite bool // NaN and infinite values
+	HeaderOnly     bool // the values are not looked at, but for scales
 }
 
 // Open reads the adapter at path. The recipe keeps the file mapped until its Close.
@@ -72,7 +73,7 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 	if len(p.layers) > 0 && !slices.ContainsFunc(p.layers, (*layer).adapts) {
 		return nil, p.noAdapter() // perhaps a whole model, whose values are not worth a look
 	}
-	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite})
+	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite, HeaderOnly: o.HeaderOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -329,4 +330,15 @@ func (l *layer) keys(a algorithm) []string {
 		}
 	}
 	return keys
+}
+
+// LooksLikeAdapter tells by the names of its tensors whether a file is meant to be an
+// adapter; the others are models.
+func LooksLikeAdapter(h *safetensors.Header) bool {
+	for _, e := range h.Entries {
+		if _, r, ok := parseKey(e.Name); ok && r != roleIA3 || ofAdapter(e.Name) {
+			return true
+		}
+	}
+	return len(h.Entries) == 0
 }
