@@ -126,7 +126,11 @@ func writeResults(io stdio, r *check.Report) error {
 	if n := counts[diagnose.VerdictBroken]; n > 0 {
 		parts = append(parts, io.paint(red, fmt.Sprintf("%d broken", n)))
 	}
-	fmt.Fprintf(io.out, "\n%d checked: %s\n", len(r.Results), strings.Join(parts, ", "))
+	with := ""
+	if r.Base != "" {
+		with = "; adapters with the base " + r.Base
+	}
+	fmt.Fprintf(io.out, "\n%d checked: %s%s\n", len(r.Results), strings.Join(parts, ", "), with)
 	if r.Skipped > 0 {
 		fmt.Fprintf(io.out, "of %d adapters only the headers were read; --deep reads their values as well\n", r.Skipped)
 	}

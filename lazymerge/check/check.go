@@ -13,7 +13,7 @@ import (
 
 // ValuesBudget is how many bytes of adapters' weights one Run reads unless it is Deep:
 // beyond it, in the order of the paths, only configs and headers are read.
-const ValuesBudget = 4 << 30
+const ValuesBudget = 2 << 30
 
 // Kinds of what is checked.
 const (
@@ -38,6 +38,7 @@ type Options struct {
 type Report struct {
 	Results []diagnose.Result // in the order of the paths
 	Skipped int               // adapters of which only the headers were read
+	Base    string            // that the adapters were opened with, "" for none
 }
 
 // Run checks what lies at the paths. What is wrong with them is in the results, never in
@@ -59,6 +60,9 @@ func Run(ctx context.Context, paths []string, o Options) (*Report, error) {
 func (f *finder) run(ctx context.Context) (*Report, error) {
 	r := &Report{Results: make([]diagnose.Result, len(f.subjects))}
 	r.Skipped = f.spend()
+	if f.base != nil {
+		r.Base = f.base.Ref()
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.NumCPU(), len(f.subjects)) {

@@ -54,9 +54,19 @@ func isBase(ref string) bool {
 	if info, err := os.Stat(ref); err == nil && !info.IsDir() {
 		return isWeightsFile(ref) && !isAdapterFile(ref)
 	}
+	if holdsModel(ref) {
+		return true
+	}
 	_, err := modeldir.FindAdapters([]string{ref})
-	none, ok := as[*modeldir.NotAdapterError](err)
-	return ok && (none.IsBase || isModelDir(ref))
+	return isNotAdapter(err) && isModelDir(ref)
+}
+
+// isNotAdapter tells whether FindAdapters found a directory that is no adapter, and not
+// a part of a stack that is none.
+func isNotAdapter(err error) bool {
+	_, none := as[*modeldir.NotAdapterError](err)
+	_, part := as[*modeldir.StackPartError](err)
+	return none && !part
 }
 
 // isModelDir tells whether a directory without an adapter is meant to be a model.
@@ -66,6 +76,30 @@ func isModelDir(ref string) bool {
 	return !ok || none.Found == modeldir.FoundSeveral || none.Found == modeldir.FoundShard || none.Found == modeldir.FoundOtherFormat
 }
 
+// holdsModel tells whether a directory holds the files of a model, whole or not, and
+// nothing that is an adapter. Without this the shards of a broken model would pass for a
+// library of adapters that are one file each.
+func holdsModel(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	model := false
+	for _, e := range entries {
+		name := e.Name()
+		path := filepath.Join(dir, name)
+		switch {
+		case slices.Contains(modeldir.AdapterFiles(), name):
+			return false
+		case isWeightsFile(name) && isReadableAdapter(path):
+			return false
+		case name == "config.json", name == "model_index.json", name == "model.safetensors", strings.HasSuffix(name, ".safetensors.index.json"):
+			model = true
+		}
+	}
+	return model
+}
+
 // find adds the subjects of a path.
 func (f *finder) find(ref string) {
 	if info, err := os.Stat(ref); err == nil && !info.IsDir() {
@@ -73,13 +107,12 @@ func (f *finder) find(ref string) {
 		return
 	}
 	lib, err := modeldir.FindAdapters([]string{ref})
-	none, isNone := as[*modeldir.NotAdapterError](err)
 	switch {
 	case len(modeldir.CheckpointDirs(ref)) > 0:
 		f.findTraining(ref)
-	case isNone && (none.IsBase || isModelDir(ref)):
+	case (isNotAdapter(err) || err == nil && lib.Dirs != nil && holdsModel(ref)) && isModelDir(ref):
 		f.addBase(ref)
-	case isNone && f.addSettings(ref):
+	case isNotAdapter(err) && f.addSettings(ref):
 	case err != nil:
 		f.add(broken(ref, KindOther, err))
 	default:
@@ -173,17 +206,30 @@ func isWeightsFile(path string) bool { return strings.HasSuffix(path, ".safetens
 // isAdapterFile tells by its header whether a weights file is meant to be an adapter. One
 // without a header that can be read counts as one, too.
 func isAdapterFile(path string) bool {
+	h, err := readHeader(path)
+	return err != nil || single.LooksLikeAdapter(h)
+}
+
+// isReadableAdapter is isAdapterFile for files with a header.
+func isReadableAdapter(path string) bool {
+	h, err := readHeader(path)
+	return err == nil && single.LooksLikeAdapter(h)
+}
+
+func readHeader(path string) (*safetensors.Header, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // a FIFO would be waited for
+		return nil, &modeldir.FileKindError{Path: path, Mode: info.Mode()}
+	}
 	file, err := os.Open(path)
 	if err != nil {
-		return true
+		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return true
-	}
-	h, err := safetensors.ReadHeader(file, info.Size())
-	return err != nil || single.LooksLikeAdapter(h)
+	return safetensors.ReadHeader(file, info.Size())
 }
 
 // addAdapter adds an adapter or a stack.

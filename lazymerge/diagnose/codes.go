@@ -711,6 +711,15 @@ var codes = []code{
 	},
 }
 
+// Codes lists the codes of all findings, sorted.
+func Codes() []string {
+	names := make([]string, len(codes))
+	for i, c := range codes {
+		names[i] = c.name
+	}
+	return names
+}
+
 // find gives the row of a code; an unknown one is a mistake of this package.
 func find(name string) code {
 	for _, c := range codes {
