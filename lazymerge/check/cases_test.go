@@ -155,6 +155,7 @@ var cases = []struct {
 	{"weights-trailing", fileAt(factors() + "more"), fileAt(factors())},
 	{"weights-truncated", fileAt(factors()[:len(factors())-3]), fileAt(factors())},
 	{"weights-whole-model", fileAt(weights(model()...)), fileAt(factors())},
+	{"weights-whole-model", fileAt(weights(some(prefix+"0"+queries+"base_layer.weight", 4, 4), some("base_model.model.lm_head.weight", 8, 4))), fileAt(factors())},
 	{"weights-whole-model", alone(llama.with(file, "-", "adapter/model.safetensors", weights(model()...))), alone(llama)},
 	{"weights-zero-bytes", fileAt(""), fileAt(factors())},
 	{"weights-zero-filled", fileAt(strings.Repeat("\x00", 500)), fileAt(factors())},

@@ -299,8 +299,10 @@ func FuzzAdapterDirectory(f *testing.F) {
 			t.Skip()
 		}
 		dir := t.TempDir()
-		llama.with("dir/"+name, string(data)).write(t, dir)
-		if err := os.WriteFile(filepath.Join(dir, "dir", "adapter_config.json"), settings, 0o644); err != nil {
+		llama.write(t, dir)
+		err := errors.Join(os.Mkdir(filepath.Join(dir, "dir"), 0o755), os.WriteFile(filepath.Join(dir, "dir", name), data, 0o644),
+			os.WriteFile(filepath.Join(dir, "dir", "adapter_config.json"), settings, 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 		o := Options{Merge: buffers(t)}

@@ -144,12 +144,19 @@ func (f *finder) findWritten(dir, name string) {
 	}
 	for _, a := range adapters {
 		unhealthy, ok := as[*modeldir.UnhealthyError](a.Err)
-		if ok && unhealthy.Fault == modeldir.NoAdapter && isModelDir(path) {
+		if ok && unhealthy.Fault == modeldir.NoAdapter && holdsWeights(path) {
 			f.addBase(path)
 			continue
 		}
 		f.addAdapter(a.Ref, a)
 	}
+}
+
+// holdsWeights tells whether a directory is a model in safetensors, whole or not.
+func holdsWeights(dir string) bool {
+	_, err := modeldir.OpenBase(dir)
+	_, none := as[*modeldir.NotModelError](err)
+	return !none
 }
 
 // findAdapter is find for what is one adapter, or a library, whatever lies beside it.

@@ -82,13 +82,36 @@ func (p *parser) addFull() error {
 			p.add(e)
 		}
 	}
-	if len(unlisted) > 0 && len(p.layers) == 0 && len(p.tokens) == 0 {
-		return &WholeModelError{File: p.file.Path(), Tensors: unlisted}
+	if err := p.checkAdapts(); err != nil {
+		return err
 	}
 	if len(unlisted) > 0 {
 		p.warn(transform.WholeUnlisted, unlisted[0], "%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
 	}
 	return nil
+}
+
+// checkAdapts refuses files that hold nothing but parameters that no config of an adapter
+// would have PEFT save.
+func (p *parser) checkAdapts() error {
+	if len(p.layers) > 0 || len(p.tokens) > 0 || len(p.shared) > 0 {
+		return nil
+	}
+	var names []string
+	for _, f := range p.full {
+		vocabulary := slices.Contains(Vocabularies, component(f.module))
+		switch {
+		case vocabulary: // which models have as well
+		case f.saved, !f.base && p.expected(f):
+			return nil
+		default:
+			names = append(names, f.tensor.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &WholeModelError{File: p.file.Path(), Tensors: names}
 }
 
 func replaceEdit(f fullTensor, scope transform.Scope) transform.Edit {
