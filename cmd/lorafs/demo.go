@@ -170,6 +170,7 @@ func (d *demo) mounted(ctx context.Context, stay bool) (err error) {
 	}
 	d.say("Unmounted and cleaned up. With a model of yours:")
 	d.pause()
+	d.say("lorafs check BASE ADAPTER               is the adapter whole, and does it fit?")
 	d.say("lorafs mount BASE ADAPTER MOUNTPOINT    then give MOUNTPOINT to vLLM, transformers, llama.cpp…")
 	return nil
 }
@@ -213,6 +214,7 @@ func (d *demo) showBroken() error {
 		return err
 	}
 	fmt.Fprint(d.out, indent(string(text), "   "))
+	d.say("`lorafs check adapters` says so without a mount, and --watch while a run is still going on.")
 	return nil
 }
 
