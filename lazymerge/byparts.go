@@ -101,12 +101,13 @@ func (p *partsPlanner) warnSecond() {
 		if strings.HasPrefix(c.dir.Dir, "text_encoder") || names[second] || !p.planners[i].changes() || !slices.ContainsFunc(p.base.components, isSecond) {
 			continue
 		}
-		p.planners[i].warnings = append(p.planners[i].warnings, "only "+c.dir.Dir+" is changed, and "+second+" stays the base's: the adapter's keys do not name "+second)
+		p.planners[i].warnings = append(p.planners[i].warnings, transform.Warnf(transform.PartGuess, "",
+			"only %s is changed, and %s stays the base's: the adapter's keys do not name %[2]s", c.dir.Dir, second))
 	}
 }
 
 // mergeWarnings keeps the warning that settle left at the first planner.
-func mergeWarnings(first, used *planner) []string {
+func mergeWarnings(first, used *planner) []transform.Warning {
 	if first == used {
 		return used.warnings
 	}

@@ -214,7 +214,7 @@ func TestOrderOfExperts(t *testing.T) {
 		if got := mergedValues(t, m, 1<<20)[stack.name]; !slices.Equal(got, merged(c.grouped)) {
 			t.Errorf("%s, %d: got\n%v, want\n%v", c.fields, c.order, got, merged(c.grouped))
 		}
-		warned := slices.ContainsFunc(m.Report().Warnings, func(w string) bool { return strings.Contains(w, "--experts") })
+		warned := slices.ContainsFunc(m.Report().Warnings, func(w transform.Warning) bool { return strings.Contains(w.Text, "--experts") })
 		if warned != c.warns {
 			t.Errorf("%s, %d: warnings %q", c.fields, c.order, m.Report().Warnings)
 		}

@@ -50,7 +50,7 @@ func (r *Report) describeStack(m *Model, a modeldir.Adapter) {
 		return
 	}
 	if w := s.tokenizerWarning(a); w != "" {
-		r.Warnings = append(r.Warnings, w)
+		r.Warnings = append(r.Warnings, transform.Warning{Concern: transform.TokenizerKept, Text: w})
 	}
 	r.Combined = "sum"
 	switch {

@@ -52,7 +52,7 @@ func (p *planner) checkLost() error {
 		}
 		s := p.newSurvey(i, r)
 		if err := s.walk(); err != nil {
-			s.warnings = append(s.warnings, fmt.Sprintf("what the weights have lost cannot be told: %v", err))
+			s.warnings = append(s.warnings, transform.Warnf(transform.TargetsUnread, "", "what the weights have lost cannot be told: %v", err))
 		}
 		s.addUntrained()
 		s.addHead()
@@ -76,7 +76,7 @@ func (s *survey) verdict() error {
 	if !s.opt.AllowMissing {
 		return err
 	}
-	s.warnings = append(s.warnings, "taken as untrained: "+err.Error())
+	s.warnings = append(s.warnings, transform.Warnf(transform.ModulesLost, err.Modules[0].Module, "taken as untrained: %v", err))
 	return nil
 }
 
@@ -350,13 +350,13 @@ func (s *survey) list() []Lost {
 	return all
 }
 
-func (s *survey) doubt() string {
+func (s *survey) doubt() transform.Warning {
 	const most = 3
 	names := strings.Join(s.doubtful[:min(most, len(s.doubtful))], ", ")
 	if n := len(s.doubtful) - most; n > 0 {
 		names += fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(s.doubtful), names)
+	return transform.Warnf(transform.ModulesLost, s.doubtful[0], "the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(s.doubtful), names)
 }
 
 // addUntrained books modules that the adapter trained whole and has lost: the base has
@@ -371,7 +371,7 @@ func (s *survey) addUntrained() {
 			s.lost[module] = []string{"base_model.model." + tensor}
 			continue
 		}
-		s.warnings = append(s.warnings, fmt.Sprintf("the config lists %q as trained, but neither the weights nor the base have such a module", name))
+		s.warnings = append(s.warnings, transform.Warnf(transform.SavedAbsent, name, "the config lists %q as trained, but neither the weights nor the base have such a module", name))
 	}
 }
 
@@ -408,7 +408,7 @@ func (s *survey) addHead() {
 		}
 	}
 	for _, name := range names {
-		s.warnings = append(s.warnings, fmt.Sprintf("the config lists %q as trained, but the weights hold no tensor of it", name))
+		s.warnings = append(s.warnings, transform.Warnf(transform.SavedAbsent, name, "the config lists %q as trained, but the weights hold no tensor of it", name))
 	}
 }
 

@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"lorafs/cache"
-	"lorafs/lazymerge/adapter/peft"
-	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
@@ -93,7 +91,7 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 	if a.Parts != nil {
 		return openStack(ctx, base, a, opt)
 	}
-	recipe, err := readAdapter(a, opt)
+	recipe, err := openRecipe(a, opt, false)
 	if err != nil {
 		return nil, fmt.Errorf("open adapter %q: %w", a.Ref, err)
 	}
@@ -102,14 +100,6 @@ func openAdapter(ctx context.Context, base *Base, a modeldir.Adapter, opt Option
 		return nil, errors.Join(fmt.Errorf("merge adapter %q into base %q: %w", a.Ref, base.Ref(), err), closeRecipe(recipe))
 	}
 	return m, nil
-}
-
-// readAdapter reads an adapter directory, or an adapter that is one file.
-func readAdapter(a modeldir.Adapter, opt Options) (*transform.Recipe, error) {
-	if a.File != "" {
-		return single.Open(a.File, single.Options{AllowUnused: opt.AllowUnused, AllowMissing: opt.AllowMissing, AllowNonFinite: opt.AllowNonFinite})
-	}
-	return peft.Open(a.Dir, peft.Options{AllowUnused: opt.AllowUnused, AllowNonFinite: opt.AllowNonFinite, Experts: opt.Experts})
 }
 
 func closeRecipe(r *transform.Recipe) error {

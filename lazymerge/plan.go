@@ -101,7 +101,7 @@ type planner struct {
 	squares   []stackEdit             // stacks whose orientation the others decide
 	votes     map[string]votes        // of the stacks of modules by the last component of their names
 	unmatched []Unmatched
-	warnings  []string
+	warnings  []transform.Warning
 	notes     []string // deviations from PEFT's merge
 	config    configEdits
 }
@@ -441,7 +441,7 @@ func (p *planner) settle() error {
 			return p.of(i, err)
 		}
 		if len(unmatched) > 0 {
-			p.warnings = append(p.warnings, "left out: "+err.Error())
+			p.warnings = append(p.warnings, transform.Warnf(transform.Unmatched, first(unmatched[0].Keys), "left out: %v", err))
 		}
 	}
 	return nil
@@ -516,4 +516,11 @@ func (p *planner) forget() {
 		r.Trained = nil
 	}
 	p.byName, p.matched, p.unmatched, p.squares, p.runs, p.votes = nil, nil, nil, nil, nil, nil
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }

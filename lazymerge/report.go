@@ -10,27 +10,29 @@ import (
 	"text/tabwriter"
 
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
 // Report says what an adapter changes in its base, tensor by tensor.
 type Report struct {
-	Base     string   `json:"base"`
-	Adapter  string   `json:"adapter"`
-	Note     string   `json:"note,omitempty"`
-	Type     string   `json:"type"`
-	Rounding string   `json:"rounding"`
-	Edits    []Change `json:"edits"`
-	Added    []string `json:"added,omitempty"`   // tensors that the base does not have
-	Dropped  []string `json:"dropped,omitempty"` // tensors that the merged class does not have
-	Config   []string `json:"config,omitempty"`  // what changed in config.json
-	LeftOut  []string `json:"left_out,omitempty"`
-	Warnings []string `json:"warnings,omitempty"`
-	Notes    []string `json:"notes,omitempty"` // where the values are not those of PEFT's merge, and quirks kept
-	Stack    []Layer  `json:"stack,omitempty"` // the adapters of a stack, in order
-	Combined string   `json:"combined,omitempty"`
-	Tensors  int      `json:"tensors"`        // in the merged model
-	Merged   int      `json:"tensors_merged"` // of them changed by the adapter
+	Base     string              `json:"base"`
+	Adapter  string              `json:"adapter"`
+	File     string              `json:"-"` // the adapter's weights, "" of a stack
+	Note     string              `json:"note,omitempty"`
+	Type     string              `json:"type"`
+	Rounding string              `json:"rounding"`
+	Edits    []Change            `json:"edits"`
+	Added    []string            `json:"added,omitempty"`   // tensors that the base does not have
+	Dropped  []string            `json:"dropped,omitempty"` // tensors that the merged class does not have
+	Config   []string            `json:"config,omitempty"`  // what changed in config.json
+	LeftOut  []string            `json:"left_out,omitempty"`
+	Warnings []transform.Warning `json:"warnings,omitempty"`
+	Notes    []string            `json:"notes,omitempty"` // where the values are not those of PEFT's merge, and quirks kept
+	Stack    []Layer             `json:"stack,omitempty"` // the adapters of a stack, in order
+	Combined string              `json:"combined,omitempty"`
+	Tensors  int                 `json:"tensors"`        // in the merged model
+	Merged   int                 `json:"tensors_merged"` // of them changed by the adapter
 }
 
 // Change is one edit: the adapter tensors it reads and the tensor it changes.
@@ -48,7 +50,7 @@ type Change struct {
 
 func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float64, leftOut []string) *Report {
 	r := &Report{
-		Base: m.base.Ref(), Adapter: a.Ref, Note: a.Note, Type: m.recipe.Type, Rounding: m.opt.Rounding.String(),
+		Base: m.base.Ref(), Adapter: a.Ref, File: m.recipe.File, Note: a.Note, Type: m.recipe.Type, Rounding: m.opt.Rounding.String(),
 		LeftOut: leftOut, Warnings: slices.Clone(m.recipe.Warnings),
 	}
 	notes := slices.Clone(m.recipe.Notes)
@@ -65,6 +67,9 @@ func newReport(m *Model, a modeldir.Adapter, norms map[*safetensors.Tensor]float
 			}
 			r.Edits[i].Norms = append(r.Edits[i].Norms, n)
 		}
+	}
+	if m.opt.stack != nil {
+		r.File = ""
 	}
 	r.describeStack(m, a)
 	r.Notes = r.remarks(append(notes, m.opt.stackNotes()...))
@@ -141,7 +146,7 @@ func (r *Report) Text() ([]byte, error) {
 	for _, part := range []struct {
 		title string
 		lines []string
-	}{{"warnings", r.Warnings}, {"notes", r.Notes}, {"config.json", r.Config}, {"added tensors", r.Added}, {"dropped tensors", r.Dropped}, {"left out of the tree", r.LeftOut}} {
+	}{{"warnings", r.warningTexts()}, {"notes", r.Notes}, {"config.json", r.Config}, {"added tensors", r.Added}, {"dropped tensors", r.Dropped}, {"left out of the tree", r.LeftOut}} {
 		if len(part.lines) > 0 {
 			fmt.Fprintf(&b, "\n%s\n  %s\n", part.title, strings.Join(part.lines, "\n  "))
 		}
@@ -163,6 +168,14 @@ func (r *Report) Text() ([]byte, error) {
 		return nil, fmt.Errorf("write report: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+func (r *Report) warningTexts() []string {
+	texts := make([]string, len(r.Warnings))
+	for i, w := range r.Warnings {
+		texts[i] = w.Text
+	}
+	return texts
 }
 
 // Summary is one line on what the adapter does.

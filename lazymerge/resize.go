@@ -1,13 +1,13 @@
 package lazymerge
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
 
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/transform"
 )
 
 // rowsMean is what the rows of a tensor stand for, where training may change their
@@ -53,7 +53,7 @@ func (p *planner) warnVocabularies() {
 	for _, o := range p.outputs {
 		module, _ := cutLast(o.name)
 		if from != to && vocabulary(module) && len(o.info.Shape) == 2 && o.info.Shape[0] == from {
-			p.warnings = append(p.warnings, fmt.Sprintf("the vocabulary has %d tokens by the adapter, but %s, of which the weights hold nothing, has %d: the merged model cannot be loaded", to, o.name, from))
+			p.warnings = append(p.warnings, transform.Warnf(transform.VocabularyPart, o.name, "the vocabulary has %d tokens by the adapter, but %s, of which the weights hold nothing, has %d: the merged model cannot be loaded", to, o.name, from))
 		}
 	}
 }

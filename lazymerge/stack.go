@@ -118,7 +118,7 @@ func readStack(a modeldir.Adapter, opt Options) (*stack, []func() error, error) 
 		recipe := opened[p.Ref]
 		if recipe == nil {
 			var err error
-			if recipe, err = readAdapter(p.Adapter, opt); err != nil {
+			if recipe, err = openRecipe(p.Adapter, opt, false); err != nil {
 				return nil, closers, &modeldir.StackPartError{Ref: a.Ref, Part: p.Ref, Err: err}
 			}
 			opened[p.Ref] = recipe
@@ -163,7 +163,8 @@ func (s *stack) join(base *Base, opt Options) (*transform.Recipe, error) {
 			joined.Notes = append(joined.Notes, p.name+": "+n)
 		}
 		for _, w := range p.recipe.Warnings {
-			joined.Warnings = append(joined.Warnings, p.name+": "+w)
+			w.File, w.Text = p.recipe.File, p.name+": "+w.Text
+			joined.Warnings = append(joined.Warnings, w)
 		}
 		for _, e := range p.recipe.Edits {
 			weighed, err := s.weigh(i, e, opt)
@@ -233,7 +234,7 @@ func (p *planner) checkReplacements(o *output) error {
 			}
 			other, ok := before.Transform.(transform.Replace)
 			if !ok {
-				p.warnings = append(p.warnings, fmt.Sprintf("%s replaces %s, so that what %s adds before is lost",
+				p.warnings = append(p.warnings, transform.Warnf(transform.DeltaReplaced, o.name, "%s replaces %s, so that what %s adds before is lost",
 					s.parts[e.Adapter].name, o.name, s.parts[before.Adapter].name))
 				continue
 			}

@@ -172,7 +172,7 @@ func TestStackOfEqualCopies(t *testing.T) {
 		}
 	}
 	m := openPair(t, base, d[2]+"+"+d[0], lazymerge.Options{})
-	if !slices.ContainsFunc(m.Report().Warnings, func(w string) bool { return strings.Contains(w, "is lost") }) {
+	if !slices.ContainsFunc(m.Report().Warnings, func(w transform.Warning) bool { return strings.Contains(w.Text, "is lost") }) {
 		t.Errorf("a delta that a copy replaces: %q", m.Report().Warnings)
 	}
 }

@@ -282,8 +282,8 @@ func (p *planner) part(t tie) {
 		}
 	}
 	if keep {
-		p.warnings = append(p.warnings, "tie_word_embeddings stays true although "+t.root.name+
-			" and the tensors tied to it differ: the architecture scales its output by that flag; readers from transformers 5 on load both tensors, older ones tie them")
+		p.warnings = append(p.warnings, transform.Warnf(transform.TieKept, t.root.name, "tie_word_embeddings stays true although %s"+
+			" and the tensors tied to it differ: the architecture scales its output by that flag; readers from transformers 5 on load both tensors, older ones tie them", t.root.name))
 		return
 	}
 	p.config.untied = true

@@ -14,6 +14,7 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
@@ -132,7 +133,7 @@ func TestModulesThatWereNotSaved(t *testing.T) {
 	factors := []tensor{ones(query+"lora_A.weight", 1, 4), ones(query+"lora_B.weight", 4, 1)}
 	base, adapter := made(t, maskedBert, maskedBertTensors, `, "modules_to_save": ["embed_tokens"]`, factors)
 	m := openPair(t, base, adapter, lazymerge.Options{})
-	if !slices.ContainsFunc(m.Report().Warnings, func(w string) bool { return strings.Contains(w, "embed_tokens") }) {
+	if !slices.ContainsFunc(m.Report().Warnings, func(w transform.Warning) bool { return strings.Contains(w.Text, "embed_tokens") }) {
 		t.Errorf("%q", m.Report().Warnings)
 	}
 	for _, module := range []string{"transform", "predictions", "decoder"} {

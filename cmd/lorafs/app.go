@@ -18,6 +18,7 @@ func commands(io stdio, cacheDefault string) []*cli.Command {
 		mountCommand(io, cacheDefault),
 		umountCommand(io),
 		lsCommand(io),
+		checkCommand(io),
 		verifyCommand(io),
 		exportCommand(io),
 		doctorCommand(io),

@@ -170,6 +170,7 @@ func (d *demo) mounted(ctx context.Context, stay bool) (err error) {
 	}
 	d.say("Unmounted and cleaned up. With a model of yours:")
 	d.pause()
+	d.say("lorafs check BASE ADAPTER               is the adapter whole, and does it fit?")
 	d.say("lorafs mount BASE ADAPTER MOUNTPOINT    then give MOUNTPOINT to vLLM, transformers, llama.cpp…")
 	return nil
 }
@@ -213,6 +214,7 @@ func (d *demo) showBroken() error {
 		return err
 	}
 	fmt.Fprint(d.out, indent(string(text), "   "))
+	d.say("`lorafs check adapters` says so without a mount, and --watch while a run is still going on.")
 	return nil
 }
 
@@ -252,7 +254,7 @@ func (d *demo) verifyAll(read func(adapter string) ([]byte, error)) error {
 }
 
 // withoutFUSE says what is missing and shows what works all the same.
-func (d *demo) withoutFUSE(checks []check) error {
+func (d *demo) withoutFUSE(checks []machineCheck) error {
 	d.title("This machine cannot mount")
 	for _, c := range checks {
 		if c.State == missing {

@@ -24,8 +24,8 @@ func runDoctor(c *cli.Context, io stdio) error {
 	ok := mountable(checks)
 	if c.Bool("json") {
 		err := io.writeJSON(struct {
-			Mountable bool    `json:"mountable"`
-			Checks    []check `json:"checks"`
+			Mountable bool           `json:"mountable"`
+			Checks    []machineCheck `json:"checks"`
 		}{ok, checks})
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func runDoctor(c *cli.Context, io stdio) error {
 	return nil
 }
 
-func writeChecks(io stdio, checks []check) {
+func writeChecks(io stdio, checks []machineCheck) {
 	styles := map[checkState]style{fit: green, limited: yellow, missing: red}
 	for _, c := range checks {
 		fmt.Fprintf(io.out, "%s  %-18s  %s\n", io.paint(styles[c.State], fmt.Sprintf("%-7s", c.State)), c.Name, c.Value)

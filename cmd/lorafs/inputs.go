@@ -156,8 +156,8 @@ func (in *inputs) report(io stdio) {
 		io.note("%s", n)
 	}
 	for _, m := range in.models {
-		for _, w := range m.Report().Warnings {
-			io.note("%s: warning: %s", m.Name(), w)
+		for _, f := range diagnose.Warnings(m.Report().File, m.Report().Warnings) {
+			io.note("%s: warning: %s [%s]", m.Name(), f.Message, f.Code)
 		}
 	}
 }

@@ -35,13 +35,13 @@ type listing struct {
 }
 
 type listedModel struct {
-	Name     string            `json:"name"` // "" when the tree is this one model
-	Adapter  string            `json:"adapter"`
-	Summary  string            `json:"summary"`
-	Warnings []string          `json:"warnings,omitempty"`
-	Combined string            `json:"combined,omitempty"` // of a stack: how
-	Stack    []lazymerge.Layer `json:"stack,omitempty"`
-	Files    []listedFile      `json:"files"`
+	Name     string             `json:"name"` // "" when the tree is this one model
+	Adapter  string             `json:"adapter"`
+	Summary  string             `json:"summary"`
+	Findings []diagnose.Finding `json:"findings,omitempty"` // warnings
+	Combined string             `json:"combined,omitempty"` // of a stack: how
+	Stack    []lazymerge.Layer  `json:"stack,omitempty"`
+	Files    []listedFile       `json:"files"`
 }
 
 type listedFile struct {
@@ -88,7 +88,7 @@ func list(in *inputs, all bool) listing {
 	l := listing{Models: []listedModel{}, Invalid: []listedInvalid{}}
 	for _, m := range in.models {
 		r := m.Report()
-		lm := listedModel{Name: m.Name(), Adapter: r.Adapter, Summary: r.Summary(), Warnings: r.Warnings, Combined: r.Combined, Stack: r.Stack, Files: []listedFile{}}
+		lm := listedModel{Name: m.Name(), Adapter: r.Adapter, Summary: r.Summary(), Findings: diagnose.Warnings(r.File, r.Warnings), Combined: r.Combined, Stack: r.Stack, Files: []listedFile{}}
 		if in.single {
 			lm.Name = ""
 		}

@@ -72,8 +72,8 @@ const (
 	missing checkState = "missing" // nothing can be mounted
 )
 
-// check is one line of doctor.
-type check struct {
+// machineCheck is one line of doctor.
+type machineCheck struct {
 	Name  string     `json:"name"`
 	State checkState `json:"state"`
 	Value string     `json:"value"`
@@ -82,20 +82,20 @@ type check struct {
 }
 
 // machineChecks are run in this order.
-var machineChecks = []func(machine) check{
+var machineChecks = []func(machine) machineCheck{
 	checkDevice, checkPrivileges, checkFusermount, checkKernel, checkPopulate, checkPassthrough,
 	checkReadAhead, checkAllowOther, checkCPU, checkMemory, checkOpenFiles,
 }
 
-func examineMachine(m machine) []check {
-	var out []check
+func examineMachine(m machine) []machineCheck {
+	var out []machineCheck
 	for _, run := range machineChecks {
 		out = append(out, run(m))
 	}
 	return out
 }
 
-func mountable(checks []check) bool {
+func mountable(checks []machineCheck) bool {
 	for _, c := range checks {
 		if c.State == missing {
 			return false
@@ -104,16 +104,16 @@ func mountable(checks []check) bool {
 	return true
 }
 
-func checkDevice(m machine) check {
-	c := check{Name: "/dev/fuse", State: fit, Value: "usable"}
+func checkDevice(m machine) machineCheck {
+	c := machineCheck{Name: "/dev/fuse", State: fit, Value: "usable"}
 	if runtime.GOOS == "darwin" {
 		c.Value = "macFUSE"
 		if _, err := fs.Stat(m.root, "Library/Filesystems/macfuse.fs"); err != nil {
-			return check{Name: c.Name, State: missing, Value: "macFUSE is not installed", Cost: "nothing can be mounted", Cure: "install it: brew install --cask macfuse"}
+			return machineCheck{Name: c.Name, State: missing, Value: "macFUSE is not installed", Cost: "nothing can be mounted", Cure: "install it: brew install --cask macfuse"}
 		}
 		return c
 	}
-	absent := check{Name: c.Name, State: missing, Value: "not there", Cost: "nothing can be mounted; export works",
+	absent := machineCheck{Name: c.Name, State: missing, Value: "not there", Cost: "nothing can be mounted; export works",
 		Cure: "modprobe fuse; in a container: docker run --device /dev/fuse --cap-add SYS_ADMIN"}
 	if _, err := fs.Stat(m.root, "dev/fuse"); err != nil {
 		return absent
@@ -125,7 +125,7 @@ func checkDevice(m machine) check {
 		absent.Value = "another device stands in its place"
 		return absent
 	}
-	return check{Name: c.Name, State: missing, Value: "may not be opened", Cost: "nothing can be mounted; export works",
+	return machineCheck{Name: c.Name, State: missing, Value: "may not be opened", Cost: "nothing can be mounted; export works",
 		Cure: "as root: chmod 0666 /dev/fuse; in a container: docker run --device /dev/fuse"}
 }
 
@@ -157,8 +157,8 @@ func (m machine) hasCapability(set string, bit uint64) bool {
 // mayMount says whether the process itself may call mount(2).
 func (m machine) mayMount() bool { return m.hasCapability("CapEff", capSysAdmin) }
 
-func checkPrivileges(m machine) check {
-	c := check{Name: "privileges", State: fit, Value: "CAP_SYS_ADMIN"}
+func checkPrivileges(m machine) machineCheck {
+	c := machineCheck{Name: "privileges", State: fit, Value: "CAP_SYS_ADMIN"}
 	if runtime.GOOS == "darwin" || m.mayMount() {
 		if runtime.GOOS == "darwin" {
 			c.Value = "user " + strconv.Itoa(m.uid)
@@ -168,14 +168,14 @@ func checkPrivileges(m machine) check {
 	c.Value = fmt.Sprintf("user %d, mounts through fusermount3", m.uid)
 	noNew, _ := m.status("NoNewPrivs")
 	if noNew == "1" || !m.hasCapability("CapBnd", capSysAdmin) {
-		return check{Name: c.Name, State: missing, Value: c.Value + ", which may not get CAP_SYS_ADMIN here", Cost: "nothing can be mounted; export works",
+		return machineCheck{Name: c.Name, State: missing, Value: c.Value + ", which may not get CAP_SYS_ADMIN here", Cost: "nothing can be mounted; export works",
 			Cure: "in a container: --cap-add SYS_ADMIN, and allowPrivilegeEscalation in Kubernetes"}
 	}
 	return c
 }
 
-func checkFusermount(m machine) check {
-	c := check{Name: "fusermount3", State: fit}
+func checkFusermount(m machine) machineCheck {
+	c := machineCheck{Name: "fusermount3", State: fit}
 	if runtime.GOOS == "darwin" {
 		c.Value = "not needed"
 		return c
@@ -191,7 +191,7 @@ func checkFusermount(m machine) check {
 		c.Value += "; not needed with CAP_SYS_ADMIN"
 		return c
 	}
-	return check{Name: c.Name, State: missing, Value: c.Value, Cost: "users without CAP_SYS_ADMIN cannot mount",
+	return machineCheck{Name: c.Name, State: missing, Value: c.Value, Cost: "users without CAP_SYS_ADMIN cannot mount",
 		Cure: "apt install fuse3, dnf install fuse3, apk add fuse3"}
 }
 
@@ -210,26 +210,26 @@ func (m machine) kernelAtLeast(major, minor int) bool {
 	return a > major || a == major && b >= minor
 }
 
-func checkKernel(m machine) check {
+func checkKernel(m machine) machineCheck {
 	text, _, _ := m.kernelVersion()
-	c := check{Name: "kernel", State: fit, Value: text}
+	c := machineCheck{Name: "kernel", State: fit, Value: text}
 	if runtime.GOOS == "linux" && !m.kernelAtLeast(4, 20) {
 		c.State, c.Cost, c.Cure = limited, "requests of 128 KiB at most instead of 1 MiB", "Linux 4.20 or newer"
 	}
 	return c
 }
 
-func checkPopulate(m machine) check {
+func checkPopulate(m machine) machineCheck {
 	if m.populate() == nil {
-		return check{Name: "MADV_POPULATE_READ", State: fit, Value: "yes"}
+		return machineCheck{Name: "MADV_POPULATE_READ", State: fit, Value: "yes"}
 	}
-	return check{Name: "MADV_POPULATE_READ", State: limited, Value: "no",
+	return machineCheck{Name: "MADV_POPULATE_READ", State: limited, Value: "no",
 		Cost: "inputs on slow disks hold up other readers, and an input on a stalled network file system can hang the mount",
 		Cure: "Linux 5.14 or newer"}
 }
 
-func checkPassthrough(m machine) check {
-	c := check{Name: "passthrough", State: fit, Value: "yes: files that no adapter changes are read at the speed of the disk"}
+func checkPassthrough(m machine) machineCheck {
+	c := machineCheck{Name: "passthrough", State: fit, Value: "yes: files that no adapter changes are read at the speed of the disk"}
 	switch {
 	case !m.kernelAtLeast(6, 9):
 		c.Cure = "Linux 6.9 or newer"
@@ -242,12 +242,12 @@ func checkPassthrough(m machine) check {
 	return c
 }
 
-func checkReadAhead(m machine) check {
-	c := check{Name: "read_ahead_kb", State: fit, Value: "writable"}
+func checkReadAhead(m machine) machineCheck {
+	c := machineCheck{Name: "read_ahead_kb", State: fit, Value: "writable"}
 	if runtime.GOOS == "linux" && m.mayMount() && !m.sysReadOnly() {
 		return c
 	}
-	return check{Name: c.Name, State: limited, Value: "not writable",
+	return machineCheck{Name: c.Name, State: limited, Value: "not writable",
 		Cost: "the kernel asks for 128 KiB at a time instead of up to 1 MiB: first reads are up to a third slower",
 		Cure: "run as root, or as root after mounting: echo 4096 > /sys/class/bdi/$(mountpoint -d DIR)/read_ahead_kb"}
 }
@@ -267,8 +267,8 @@ func (m machine) sysReadOnly() bool {
 	return false
 }
 
-func checkAllowOther(m machine) check {
-	c := check{Name: "--allow-other", State: fit, Value: "allowed"}
+func checkAllowOther(m machine) machineCheck {
+	c := machineCheck{Name: "--allow-other", State: fit, Value: "allowed"}
 	if m.uid == 0 || runtime.GOOS != "linux" {
 		return c
 	}
@@ -278,12 +278,12 @@ func checkAllowOther(m machine) check {
 			return c
 		}
 	}
-	return check{Name: c.Name, State: limited, Value: "not allowed", Cost: "only you can read your mounts; not even root can",
+	return machineCheck{Name: c.Name, State: limited, Value: "not allowed", Cost: "only you can read your mounts; not even root can",
 		Cure: "as root: echo user_allow_other >> /etc/fuse.conf"}
 }
 
-func checkCPU(machine) check {
-	c := check{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
+func checkCPU(machine) machineCheck {
+	c := machineCheck{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
 	for _, t := range kernel.Tiers {
 		if t.OnDemand && t != kernel.Default && t.Available() {
 			c.Value += fmt.Sprintf(" (LORAFS_KERNEL=%s uses %s)", t.Name, t.Name)
@@ -292,8 +292,8 @@ func checkCPU(machine) check {
 	return c
 }
 
-func checkMemory(m machine) check {
-	c := check{Name: "memory", State: fit}
+func checkMemory(m machine) machineCheck {
+	c := machineCheck{Name: "memory", State: fit}
 	free, ok := freeMemory(m.root)
 	if !ok {
 		c.Value = "unknown"
@@ -311,9 +311,9 @@ func checkMemory(m machine) check {
 	return c
 }
 
-func checkOpenFiles(m machine) check {
+func checkOpenFiles(m machine) machineCheck {
 	n, err := m.openFiles()
-	c := check{Name: "open files", State: fit, Value: fmt.Sprint(n)}
+	c := machineCheck{Name: "open files", State: fit, Value: fmt.Sprint(n)}
 	if err != nil {
 		c.Value = "unknown"
 		return c

@@ -116,6 +116,7 @@ var cases = []struct {
 	{"base-several-files", openBase(map[string]string{"a.safetensors": "", "b.safetensors": ""}, "")},
 	{"base-weights-below", openBase(map[string]string{"x/model.safetensors": ""}, "")},
 	{"checkpoint-broken", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.WeightsBroken})},
+	{"checkpoint-no-adapter", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.NoAdapter})},
 	{"checkpoint-several-adapters", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.SeveralAdapters})},
 	{"config-broken", openConfig("{")},
 	{"config-broken", openConfig("")},
@@ -217,10 +218,13 @@ var cases = []struct {
 	{"weights-error-page", openWeights("Entry not found")},
 	{"weights-error-page", openWeights(strings.Repeat("é", 40))},
 	{"weights-header-broken", openWeights(raw(`{"a":{"dtype":"X9","shape":[],"data_offsets":[0,0]}}`, ""))},
-	{"weights-header-broken", openWeights(raw("{\xff\xff}", ""))},
+	{"weights-header-not-utf8", openWeights(raw("{\xff\xff}", ""))},
 	{"weights-header-past-end", openWeights(raw("{"+pair+"}", "")[:100])},
 	{"weights-header-too-large", openWeights("\x00\x00\x00\x00\x00\x00\x00\x7f{}")},
 	{"weights-holes", openWeights(raw(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}`, "12"))},
+	{"weights-overlap", openWeights(raw(`{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}`, "123"))},
+	{"weights-whole-model", openWeights(raw(`{"model.q.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, zeros16))},
+	{"weights-whole-model", openAdapter(map[string]string{"adapter_config.json": loraConfig, "model.safetensors": goodFile})},
 	{"weights-lfs-pointer", openWeights("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 12\n")},
 	{"weights-missing", openAdapter(map[string]string{"adapter_config.json": loraConfig})},
 	{"weights-old-empty", openWeights(raw(`{},"__metadata__":{"format":"pt"}}      `, ""))},
@@ -264,6 +268,14 @@ func TestCases(t *testing.T) {
 				t.Errorf("%s was not filled", p)
 			}
 		})
+	}
+	for _, concern := range transform.Concerns() {
+		found := Warnings("f", []transform.Warning{{Concern: concern, Tensor: "t", Text: "m"}})
+		if len(found) != 1 || found[0].Severity != Warning || found[0].File != "f" || found[0].Tensor != "t" || found[0].Message != "m" {
+			t.Errorf("concern %d gives %+v", concern, found)
+			continue
+		}
+		seen[found[0].Code] = true
 	}
 	for _, c := range codes {
 		if !seen[c.name] {

@@ -36,6 +36,20 @@ var codes = []code{
 		fix:   "Name the directory that holds adapter_config.json, or the one file that is the adapter.",
 	},
 	{
+		name:     "adapter-untrained",
+		severity: Warning,
+		title:    "The adapter changes nothing",
+		cause:    "Every change that the file holds is zero, mostly because lora_B still has its initial zeros: training never reached the adapter (no parameter required a gradient, gradient checkpointing without enable_input_require_grads, a learning rate of 0, a run that stopped before its first step), or lora_alpha is 0. The merged model is the base.",
+		fix:      "Look at the loss and at model.print_trainable_parameters() of the run. Under gradient checkpointing, let the inputs require gradients before training:\n\tmodel.enable_input_require_grads()",
+	},
+	{
+		name:     "alpha-absent",
+		severity: Warning,
+		title:    "Some modules of the file have no alpha",
+		cause:    "sd-scripts and LyCORIS write an alpha for each module. For a module without one the scale is 1, as in the programs that read such files; tensors may have been filtered by name.",
+		fix:      "Save the adapter again with the program that made it, unless the scale of 1 is meant.",
+	},
+	{
 		name:  "base-config-broken",
 		title: "The base's config.json cannot be read",
 		cause: "The file is not the JSON object that transformers writes. It may be cut off, edited by hand, or the error page of a download.",
@@ -64,6 +78,13 @@ var codes = []code{
 		title: "The base has no weights",
 		cause: "The directory holds no safetensors file. In the hub cache this happens when only the config or the tokenizer was used so far.",
 		fix:   "Fetch the whole repository, or name the directory that holds model.safetensors:\n\thf download ORG/NAME",
+	},
+	{
+		name:     "base-nonfinite",
+		severity: Warning,
+		title:    "The base holds NaN or infinite values",
+		cause:    "Weights of a trained model are finite; masks that are stored as buffers may not be. The conversion or the download of the model went wrong, or it diverged.",
+		fix:      "Fetch the model again, and compare its files' hashes with the repository's.",
 	},
 	{
 		name:  "base-one-shard",
@@ -100,6 +121,12 @@ var codes = []code{
 		title: "A checkpoint cannot be used",
 		cause: "Its adapter_config.json or its adapter_model.safetensors is missing, unfinished or empty. A run that was stopped while it saved leaves such a checkpoint.",
 		fix:   "Use an earlier checkpoint, or save again.",
+	},
+	{
+		name:  "checkpoint-no-adapter",
+		title: "A checkpoint holds no adapter",
+		cause: "The checkpoint has neither an adapter nor a model in safetensors: the run saved its state alone (DeepSpeed's or FSDP's shards), or it was stopped while it saved.",
+		fix:   "See whether the run calls save_pretrained or save_model of the PEFT model; what was trained may be in the shards.",
 	},
 	{
 		name:  "checkpoint-several-adapters",
@@ -154,6 +181,13 @@ var codes = []code{
 		title: "The adapter is for another number of experts than the base has",
 		cause: "The factors of a stack of experts hold the same rank for each expert. Their size is not a multiple of the base's number of experts, or an expert is named that the base does not have. The adapter was trained on another model of the family, or on a pruned one.",
 		fix:   "Use the base that the adapter was trained on; base_model_name_or_path in adapter_config.json is a hint.",
+	},
+	{
+		name:     "experts-order",
+		severity: Warning,
+		title:    "The order of the experts' columns is a guess",
+		cause:    "The adapter looks made by unsloth, which until September 2026 sorted the columns of lora_B by expert. Nothing in the file tells the two orders apart.",
+		fix:      "Compare the merged model's answers with those in training. When it talks nonsense:\n\tlorafs mount --experts grouped BASE ADAPTER MOUNTPOINT",
 	},
 	{
 		name:  "experts-orientation",
@@ -240,10 +274,31 @@ var codes = []code{
 		fix:   "Name the directory that the link points into, or replace the link by the file:\n\tln -f {target} {link}",
 	},
 	{
+		name:     "magnitude-absent",
+		severity: Warning,
+		title:    "Only some modules of the file are DoRA",
+		cause:    "A file is mostly DoRA as a whole. Modules without a magnitude are merged as plain LoRA; the tensors may have been filtered by name.",
+		fix:      "Save the adapter again with the program that made it, unless training left those modules out.",
+	},
+	{
 		name:  "metadata-field",
 		title: "The settings in the adapter's header cannot be honoured",
 		cause: "diffusers writes the settings of an adapter into the header of its file (lora_adapter_metadata). They are damaged, or change the merge in a way that this version does not know.",
 		fix:   "Save the adapter again with diffusers. A file without these settings is read as well: its scale is then alpha divided by the rank where it has an alpha, else 1.",
+	},
+	{
+		name:     "modules-lost",
+		severity: Warning,
+		title:    "Modules that were meant to be trained have no tensors",
+		cause:    "target_modules means these modules, and their like in other layers have tensors in the file. The file may have lost them; or the model in memory has no such layer (those that predict further tokens, keys and values that layers share).",
+		fix:      "Compare with another checkpoint of the run:\n\tlorafs check --base BASE CHECKPOINT",
+	},
+	{
+		name:     "modules-untrained",
+		severity: Warning,
+		title:    "Some modules of the adapter change nothing",
+		cause:    "Their change is zero: no gradient reached them. That is usual for experts which no token of the training was sent to, and for layers that were frozen.",
+		fix:      "Nothing is to be done when those modules were not meant to be trained.",
 	},
 	{
 		name:  "name-collision",
@@ -256,6 +311,20 @@ var codes = []code{
 		title: "A name that no sub-directory can have",
 		cause: "The name before = becomes a sub-directory of the mount: it must not be empty, contain a slash or a control character, begin with a dot, or end in .INVALID. A library keeps the names of its entries.",
 		fix:   "Choose another name:\n\tlorafs mount BASE NAME=ADAPTER MOUNTPOINT",
+	},
+	{
+		name:     "names-foreign",
+		severity: Warning,
+		title:    "The tensors have names that PEFT does not load",
+		cause:    "The state dict was saved as it stands in a wrapped model (torch.compile's _orig_mod, FSDP's _fsdp_wrapped_module, module), or without PEFT's prefix base_model.model. lorafs knows what is meant; PEFT and most servers pass over such tensors, and then serve the base model without an error.",
+		fix:      "Save the adapter with PEFT, from the unwrapped model:\n\taccelerator.unwrap_model(model).save_pretrained('OUT')",
+	},
+	{
+		name:     "names-with-adapter",
+		severity: Warning,
+		title:    "The adapter's name was left in the names of its tensors",
+		cause:    "The file holds a state dict as it is in memory (lora_A.default.weight). save_pretrained of PEFT takes the name out. lorafs reads such names; PEFT does only when it loads the adapter under that very name, else it gives the base model with a warning, and vLLM refuses them.",
+		fix:      "Save the adapter with PEFT, or load it once under its name and save it:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER', adapter_name='default').save_pretrained('OUT')\"",
 	},
 	{
 		name:  "no-healthy-checkpoint",
@@ -294,6 +363,20 @@ var codes = []code{
 		fix:   "Use the BF16 or F32 form of the base, or accept infinite weights:\n\tlorafs mount --allow-nonfinite BASE ADAPTER MOUNTPOINT",
 	},
 	{
+		name:     "parameters-unlisted",
+		severity: Warning,
+		title:    "The adapter replaces parameters that its config does not list",
+		cause:    "Beside the adapter's own tensors the file holds whole parameters of the model, which replace the base's. modules_to_save does not list them: the state dict of the whole model was saved, or the parameters were trained by hand.",
+		fix:      "When the parameters are the base's own, nothing changes but the size of the file. To have a file without them, save the adapter with PEFT:\n\tmodel.save_pretrained('OUT')",
+	},
+	{
+		name:     "part-unnamed",
+		severity: Warning,
+		title:    "One of two parts of the pipeline stays as it is",
+		cause:    "The pipeline has two denoisers, and the keys of the adapter do not say which they mean. The first is taken, as diffusers does.",
+		fix:      "When the adapter is for the second, name that part as the base, as BASE/transformer_2.",
+	},
+	{
 		name:  "permission-denied",
 		title: "Permission denied",
 		cause: "The user who runs lorafs may not read the path.",
@@ -322,6 +405,20 @@ var codes = []code{
 		title: "The adapter has a trained token that the base's vocabulary lacks",
 		cause: "A token number in trainable_token_indices is beyond the rows of the base's embedding. The vocabulary was enlarged before training, or the base is another model.",
 		fix:   "Name the base that the adapter was trained on, with its enlarged vocabulary.",
+	},
+	{
+		name:     "saved-module-absent",
+		severity: Warning,
+		title:    "A module that was trained whole has no tensor in the file",
+		cause:    "modules_to_save of adapter_config.json lists it, and the weights hold nothing of it. For a head that the task adds by itself that is usual; else training lost it when it saved.",
+		fix:      "Compare with another checkpoint of the run, or save again.",
+	},
+	{
+		name:     "scale-unknown",
+		severity: Warning,
+		title:    "The scale of the adapter is not known",
+		cause:    "The file has the names of a PEFT adapter and stands without the adapter_config.json that says rank and alpha. A scale of 1 is assumed, which is right only where alpha equals the rank.",
+		fix:      "Put adapter_config.json beside the file, call the file adapter_model.safetensors, and name the directory.",
 	},
 	{
 		name:  "shape-mismatch",
@@ -354,10 +451,38 @@ var codes = []code{
 		fix:   "Correct the part that the message names. A path with + or @ that is not meant as a stack has to exist as written.",
 	},
 	{
+		name:     "stack-replaced",
+		severity: Warning,
+		title:    "What one adapter of the stack adds is lost",
+		cause:    "A later adapter of the stack replaces a whole tensor (modules_to_save, a vocabulary) that an earlier one adds to.",
+		fix:      "Put the adapter that replaces first:\n\tlorafs mount BASE SECOND+FIRST MOUNTPOINT",
+	},
+	{
+		name:     "stack-tokenizers",
+		severity: Warning,
+		title:    "The adapters of the stack bring different tokenizers",
+		cause:    "A model has one tokenizer and one set of generation settings: those of the last adapter that brings any are shown.",
+		fix:      "Put the adapter whose tokenizer is meant last.",
+	},
+	{
 		name:  "stack-weight",
 		title: "An adapter of a stack cannot be weighted",
 		cause: "A weight multiplies what an adapter adds. This one holds something else as well: values that replace the base's (modules_to_save, biases, trained tokens), factors for the weights (IA3), rotations of them (OFT and its kin), or their lengths (DoRA), of which a multiple is not defined.",
 		fix:   "Give the adapter no weight. Adapters of type IA3 have a weighted sum, by --combine linear.",
+	},
+	{
+		name:     "targets-missed",
+		severity: Warning,
+		title:    "target_modules does not mean modules that have tensors",
+		cause:    "PEFT would make no adapter for these modules and drop their tensors. Module names change between versions of transformers, and adapter_config.json may be of another run.",
+		fix:      "Compare adapter_config.json with that of another checkpoint of the run.",
+	},
+	{
+		name:     "targets-unreadable",
+		severity: Warning,
+		title:    "target_modules cannot be compared with the file",
+		cause:    "The pattern uses something of Python's regular expressions that cannot be followed here, so it is not known whether it means the modules that have tensors.",
+		fix:      "Nothing is to be done when PEFT loads the adapter without a word.",
 	},
 	{
 		name:  "tensor-ambiguous",
@@ -414,6 +539,13 @@ var codes = []code{
 		fix:   "Get the adapter again, or save it again with the program that made it.",
 	},
 	{
+		name:     "tie-kept",
+		severity: Warning,
+		title:    "Readers differ on how they tie the embeddings of the merged model",
+		cause:    "The adapter makes the embedding and the head differ, and the architecture needs tie_word_embeddings to stay true. transformers 5 and later load both tensors, earlier ones and other programs tie them.",
+		fix:      "Load the merged model with transformers 5 or later.",
+	},
+	{
 		name:  "type-never",
 		title: "An adapter of this kind has no merged weights",
 		cause: "It changes no weights, its effect depends on the input, or it depends on something that cannot be had again, so no fixed weights compute the same.",
@@ -424,6 +556,13 @@ var codes = []code{
 		title: "Adapters of this kind are not merged by this version",
 		cause: "The type, or an option that is set in adapter_config.json, can be merged, but this version does not; or PEFT 0.21 has no such type.",
 		fix:   "Merge it with PEFT:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER').merge_and_unload().save_pretrained('OUT')\"",
+	},
+	{
+		name:     "vocabulary-part",
+		severity: Warning,
+		title:    "The embedding and the head are of two sizes",
+		cause:    "Training added tokens, and the file holds only one of the two matrices at its new size. PEFT saves both, unless it could not see the base's config when it saved.",
+		fix:      "Save the adapter again with both:\n\tmodel.save_pretrained('OUT', save_embedding_layers=True)",
 	},
 	{
 		name:  "weights-bad-tensor",
@@ -456,6 +595,12 @@ var codes = []code{
 		fix:   fixCopyAgain,
 	},
 	{
+		name:  "weights-header-not-utf8",
+		title: "The header of the weights file is no text",
+		cause: "The header is not UTF-8 (the error that Python prints is InvalidHeader). The beginning of the file was overwritten or damaged, or another program wrote it.",
+		fix:   fixCopyAgain,
+	},
+	{
 		name:  "weights-header-past-end",
 		title: "The weights file ends within its header",
 		cause: "The file was cut off very early: by a full disk, a killed process or an interrupted copy. Or it is not a safetensors file.",
@@ -469,7 +614,7 @@ var codes = []code{
 	},
 	{
 		name:  "weights-holes",
-		title: "The tensors in the weights file overlap or leave holes",
+		title: "The tensors in the weights file leave holes",
 		cause: "The format asks that tensors follow each other without gap or overlap. The file was not written by a safetensors library, or it was damaged.",
 		fix:   "Write the file again with a safetensors library, or copy it again.",
 	},
@@ -496,6 +641,12 @@ var codes = []code{
 		title: "The file is in another format, in spite of its name",
 		cause: "The first bytes are those of GGUF, HDF5, or a compressed archive.",
 		fix:   "Unpack or convert the file; renaming it does not change its format.",
+	},
+	{
+		name:  "weights-overlap",
+		title: "Tensors in the weights file overlap",
+		cause: "The format asks that tensors follow each other without gap or overlap. The file was not written by a safetensors library, or it was damaged.",
+		fix:   "Write the file again with a safetensors library, or copy it again.",
 	},
 	{
 		name:  "weights-pickle",
@@ -548,6 +699,12 @@ var codes = []code{
 		fix:   fixCopyAgain,
 	},
 	{
+		name:  "weights-whole-model",
+		title: "A whole model was saved in place of the adapter",
+		cause: "The weights are those of a model, and no tensor of an adapter is among them: training saved the merged or the plain model (merge_and_unload before the save, save_model of a model that is not PEFT's), or the state dict of the base alone.",
+		fix:   "If it is the trained model, it needs no adapter: rename the file to model.safetensors and put the base's config.json and tokenizer beside it. Else save the adapter from the PEFT model:\n\tmodel.save_pretrained('OUT')",
+	},
+	{
 		name:  "weights-zero-bytes",
 		title: "The weights file is empty",
 		cause: "The file was created and nothing was written: the disk was full, the writer was killed, or the file system lost the content in a crash.",
@@ -565,6 +722,15 @@ var codes = []code{
 		cause: "A name or an entry of the metadata cannot stand in a safetensors header, or the header would be larger than 100 MB.",
 		fix:   "Check the names of the adapter's new tensors and the metadata of the base.",
 	},
+}
+
+// Codes lists the codes of all findings, sorted.
+func Codes() []string {
+	names := make([]string, len(codes))
+	for i, c := range codes {
+		names[i] = c.name
+	}
+	return names
 }
 
 // find gives the row of a code; an unknown one is a mistake of this package.

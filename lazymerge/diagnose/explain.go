@@ -194,6 +194,8 @@ func explainPeft(err error) []Finding {
 			name = "weights-placeholders"
 		}
 		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
+	case *peft.WholeModelError:
+		return one(finding("weights-whole-model", e.File, first(e.Tensors), e.Error(), nil))
 	case *peft.NonFiniteError:
 		return one(finding("tensor-nonfinite", e.File, e.Tensor, e.Error(), nil))
 	case *single.MetadataError:
@@ -232,6 +234,11 @@ func explainNoWeights(e *peft.NoWeightsError) Finding {
 	for _, name := range []string{"adapter_model.bin", "adapter_model.pt"} {
 		if path := filepath.Join(e.Dir, name); isFile(path) {
 			return explainTorch(path, e.Error()+", only "+name)
+		}
+	}
+	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"} {
+		if path := filepath.Join(e.Dir, name); isFile(path) {
+			return finding("weights-whole-model", path, "", e.Error()+", only "+name, nil)
 		}
 	}
 	return ungathered("weights-missing", filepath.Join(e.Dir, "adapter_model.safetensors"), "", e.Error())
@@ -293,6 +300,8 @@ func explainFile(e *safetensors.Error) Finding {
 		return Finding{Code: "error", File: e.Path, Tensor: e.Tensor, Message: e.Error()}
 	case strings.Contains(e.Detail, "duplicate key"):
 		name = "weights-duplicate-name"
+	case name == "weights-holes" && overlapping(e):
+		name = "weights-overlap"
 	case name == "weights-truncated" && trailing(e):
 		name = "weights-trailing"
 	case name == "file-unreadable" && e.Err != nil:
@@ -308,6 +317,13 @@ func trailing(e *safetensors.Error) bool {
 	var take, have uint64
 	_, err := fmt.Sscanf(e.Detail, "tensors take %d bytes, data section has %d", &take, &have)
 	return err == nil && have > take
+}
+
+// overlapping reports whether a tensor begins before the one in front of it ends.
+func overlapping(e *safetensors.Error) bool {
+	var begin, end uint64
+	_, err := fmt.Sscanf(e.Detail, "begins at %d, the tensor before it ends at %d", &begin, &end)
+	return err == nil && begin < end
 }
 
 func explainSystem(err error) []Finding {
@@ -449,4 +465,5 @@ var faultCodes = map[modeldir.Fault]string{
 	modeldir.WeightsEmpty:        "weights-empty",
 	modeldir.WeightsPlaceholders: "weights-placeholders",
 	modeldir.SeveralAdapters:     "checkpoint-several-adapters",
+	modeldir.NoAdapter:           "checkpoint-no-adapter",
 }

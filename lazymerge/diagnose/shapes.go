@@ -112,7 +112,7 @@ func (h head) text() bool {
 
 // kindCodes are the codes of errors whose file begins as safetensors do.
 var kindCodes = map[safetensors.Kind]string{
-	safetensors.InvalidHeader:                "weights-header-broken",
+	safetensors.InvalidHeader:                "weights-header-not-utf8",
 	safetensors.InvalidHeaderDeserialization: "weights-header-broken",
 	safetensors.HeaderTooLarge:               "weights-header-too-large",
 	safetensors.HeaderTooSmall:               "weights-too-short",

@@ -280,6 +280,7 @@ const (
 	WeightsBroken       // not a safetensors file, or not a whole one
 	WeightsEmpty        // no tensors
 	WeightsPlaceholders // tensors of shape [0]
+	NoAdapter           // nothing of an adapter
 	SeveralAdapters     // sub-directories with an adapter each, and nothing that says which is meant
 )
 
@@ -291,6 +292,7 @@ var faultText = map[Fault]string{
 	WeightsBroken:       "broken",
 	WeightsEmpty:        "holds no tensors",
 	WeightsPlaceholders: "holds an empty placeholder",
+	NoAdapter:           "holds no adapter",
 	SeveralAdapters:     "holds several adapters",
 }
 

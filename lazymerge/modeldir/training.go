@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
-	"strconv"
 	"strings"
 )
 
@@ -21,22 +20,26 @@ type checkpoint struct {
 // checkpoints lists the checkpoints of a training output that are meant to be
 // adapters, newest first: the one of the highest step.
 func checkpoints(dir string) []checkpoint {
+	var found []checkpoint
+	for _, c := range checkpointSteps(dir) {
+		sub := filepath.Join(dir, c.name)
+		if looksLikeAdapter(sub) || looksLikeDiffusers(sub) || len(adapterDirs(sub)) > 0 {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// checkpointSteps lists the directories that are called as checkpoints, newest first.
+func checkpointSteps(dir string) []checkpoint {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
 	var found []checkpoint
 	for _, e := range entries {
-		m := checkpointName.FindStringSubmatch(e.Name())
-		if m == nil || !isDir(filepath.Join(dir, e.Name())) {
-			continue
-		}
-		if sub := filepath.Join(dir, e.Name()); !looksLikeAdapter(sub) && !looksLikeDiffusers(sub) && len(adapterDirs(sub)) == 0 {
-			continue
-		}
-		step, err := strconv.ParseInt(m[1], 10, 64)
-		if err == nil {
-			found = append(found, checkpoint{e.Name(), step})
+		if n, ok := step(e.Name()); ok && isDir(filepath.Join(dir, e.Name())) {
+			found = append(found, checkpoint{e.Name(), n})
 		}
 	}
 	sort.Slice(found, func(i, j int) bool {

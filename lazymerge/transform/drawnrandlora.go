@@ -42,6 +42,7 @@ func (t DrawnRandLoRA) Tensors() []*safetensors.Tensor {
 // Range implements Ranged. The projections' norms are those of their sizes, by the
 // division, and no element of A is beyond its norm.
 func (t DrawnRandLoRA) Range(norm func(*safetensors.Tensor) float64) (added, times float64) {
+	t.large, t.small = max(t.large, 1), max(t.small, 1) // before Join nothing but zero is told
 	a := math.Sqrt(float64(t.Rank*t.small)) * 1.01
 	b := math.Sqrt(float64(t.large*t.bases()*t.Rank)) * 1.01
 	return abs(t.Scale) * norm(t.Lambda) * norm(t.Gamma) * a * b, 1

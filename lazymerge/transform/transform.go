@@ -229,7 +229,7 @@ type Recipe struct {
 	// ByPart says that each edit names its component, and that modules may be named
 	// as other programs than transformers do.
 	ByPart   bool
-	Warnings []string
+	Warnings []Warning
 	Notes    []string     // what a user should know of the values
 	Close    func() error // releases the mapped weights
 }

@@ -124,6 +124,17 @@ func (e *EmptyError) Error() string {
 		e.File, e.Size, len(e.Tensors), e.Total, shortList(e.Tensors))
 }
 
+// WholeModelError says that the weights are those of a whole model, with no tensor of
+// an adapter among them.
+type WholeModelError struct {
+	File    string
+	Tensors []string
+}
+
+func (e *WholeModelError) Error() string {
+	return fmt.Sprintf("%q holds no tensor of an adapter, but %d parameters of a model: %s", e.File, len(e.Tensors), shortList(e.Tensors))
+}
+
 // NonFiniteError says that a tensor holds NaN or infinite values.
 type NonFiniteError struct {
 	File   string

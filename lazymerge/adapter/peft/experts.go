@@ -174,7 +174,7 @@ func (s *loraSettings) warnOrder(p *parser, st transform.Stack) {
 		return
 	}
 	s.warned = true
-	p.warn("the adapter looks made by unsloth, which until September 2026 sorted the columns of lora_B by expert; " +
+	p.warn(transform.ExpertsGuess, "", "the adapter looks made by unsloth, which until September 2026 sorted the columns of lora_B by expert; "+
 		"nothing in the file tells, and they are read in PEFT's order, by rank. If the merged model talks nonsense, use --experts grouped")
 }
 

@@ -58,7 +58,8 @@ func (p *parser) savedBy(module string) string {
 }
 
 // addFull makes the edits that replace whole parameters: first those that change the
-// base under all modules that share it, then those of modules trained as a whole.
+// base under all modules that share it, then those of modules trained as a whole. Errors:
+// *WholeModelError.
 func (p *parser) addFull() error {
 	var unlisted []string
 	for _, f := range p.full {
@@ -81,10 +82,36 @@ func (p *parser) addFull() error {
 			p.add(e)
 		}
 	}
+	if err := p.checkAdapts(); err != nil {
+		return err
+	}
 	if len(unlisted) > 0 {
-		p.warn("%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
+		p.warn(transform.WholeUnlisted, unlisted[0], "%d whole parameters replace the base's although the config does not list their modules: %s", len(unlisted), shortList(unlisted))
 	}
 	return nil
+}
+
+// checkAdapts refuses files that hold nothing but parameters that no config of an adapter
+// would have PEFT save.
+func (p *parser) checkAdapts() error {
+	if len(p.layers) > 0 || len(p.tokens) > 0 || len(p.shared) > 0 {
+		return nil
+	}
+	var names []string
+	for _, f := range p.full {
+		vocabulary := slices.Contains(Vocabularies, component(f.module))
+		switch {
+		case vocabulary: // which models have as well
+		case f.saved, p.trainedBias(f), !f.base && p.expected(f):
+			return nil
+		default:
+			names = append(names, f.tensor.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return &WholeModelError{File: p.file.Path(), Tensors: names}
 }
 
 func replaceEdit(f fullTensor, scope transform.Scope) transform.Edit {
@@ -101,10 +128,12 @@ var Vocabularies = []string{"embed_tokens", "lm_head", "wte", "word_embeddings",
 // expected tells whether PEFT is known to save such a tensor of its own accord. It
 // loads every parameter that the model has, so the others count as well.
 func (p *parser) expected(f fullTensor) bool {
-	if f.param == "bias" && p.config.Bias != "" && p.config.Bias != "none" {
-		return true
-	}
-	return f.base || slices.Contains(Vocabularies, component(f.module))
+	return p.trainedBias(f) || f.base || slices.Contains(Vocabularies, component(f.module))
+}
+
+// trainedBias tells whether the tensor is a bias and the config has biases trained.
+func (p *parser) trainedBias(f fullTensor) bool {
+	return f.param == "bias" && p.config.Bias != "" && p.config.Bias != "none"
 }
 
 // headNames are the modules that PEFT lists for a task by itself; a model has one.

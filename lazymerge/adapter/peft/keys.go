@@ -3,6 +3,8 @@ package peft
 import (
 	"slices"
 	"strings"
+
+	"lorafs/lazymerge/transform"
 )
 
 // role is what a tensor of the file is for: the leaf of its name, as messages give it.
@@ -80,7 +82,7 @@ func stripWrappers(parts []string) []string {
 	front := true
 	for _, p := range parts {
 		switch {
-		case p == "_orig_mod" || p == "_fsdp_wrapped_module" || p == "_checkpoint_wrapped_module":
+		case slices.Contains(wrappers, p):
 			continue
 		case p == "module" && front:
 			continue
@@ -92,6 +94,32 @@ func stripWrappers(parts []string) []string {
 		return out[2:]
 	}
 	return out
+}
+
+// wrappers are the parts of a name that compiling and sharding a model put into it.
+var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+// foreign tells whether PEFT would pass over a tensor because of its name: it looks
+// for its own prefix, and for the modules of the plain model.
+func foreign(key string) bool {
+	if !strings.HasPrefix(key, "base_model.") {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(key, "."), func(part string) bool { return slices.Contains(wrappers, part) })
+}
+
+// warnNames warns of names under which PEFT, and the servers that read its files, would
+// not find the tensors. (peft utils/save_and_load.py, set_peft_model_state_dict @0.21.2
+// puts the adapter's name into each key; what then is no key of the model is dropped.)
+func (p *parser) warnNames() {
+	if len(p.named) > 0 {
+		p.warn(transform.NameLeft, p.named[0], "the adapter's name, %s, stands in %d of %d names: %s",
+			sortedKeys(p.names)[0], len(p.named), len(p.file.Tensors()), shortList(p.named))
+	}
+	if len(p.foreign) > 0 {
+		p.warn(transform.NamesWrapped, p.foreign[0], "%d of %d names are not those that PEFT writes: %s",
+			len(p.foreign), len(p.file.Tensors()), shortList(p.foreign))
+	}
 }
 
 // cut splits M.leaf, where the adapter's name may stand in the leaf.

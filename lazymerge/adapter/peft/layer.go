@@ -209,9 +209,9 @@ func (p *parser) warnSilent(modules []string) {
 	switch n := len(modules); {
 	case n == 0:
 	case n == len(p.layers):
-		p.warn("the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
+		p.warn(transform.Untrained, modules[0], "the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	default:
-		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), shortList(modules))
+		p.warn(transform.UntrainedPart, modules[0], "the change of %d of %d modules is zero: %s", n, len(p.layers), shortList(modules))
 	}
 }
 

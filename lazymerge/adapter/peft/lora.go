@@ -266,6 +266,11 @@ func (s *loraSettings) lowRank(p *parser, l *layer) (transform.LowRank, error) {
 	if err := p.checkRank(l, low.A, 0, rank, field); err != nil {
 		return low, err
 	}
+	if s.BdLoRA == nil { // whose B may be of blocks
+		if err := p.checkRank(l, low.B, 1, rank, field); err != nil {
+			return low, err
+		}
+	}
 	low.Scale, err = s.scaling(l.pattern, rank)
 	return low, err
 }

@@ -2,7 +2,6 @@ package peft
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,13 +20,14 @@ var pickles = []string{"adapter_model.bin", "adapter_model.pt"}
 type Options struct {
 	AllowUnused    bool                  // tensors without a meaning
 	AllowNonFinite bool                  // NaN and infinite values
+	HeaderOnly     bool                  // the values are not looked at: no NaN is found, and no zero
 	Experts        transform.ExpertOrder // of stacks, in place of what the config says
 }
 
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
 // Close. Errors: those of ReadConfig and of safetensors.Open, *NoWeightsError,
 // *EmptyError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
-// *RankError, *NonFiniteError.
+// *RankError, *NonFiniteError, *WholeModelError.
 func Open(dir string, o Options) (*transform.Recipe, error) {
 	config, err := ReadConfig(filepath.Join(dir, configName))
 	if err != nil {
@@ -82,6 +82,8 @@ type parser struct {
 	used    map[string]bool              // tensors that are in an edit
 	probing bool                         // edits are made to see what is missing
 	names   map[string]bool              // adapter names left in keys
+	named   []string                     // the keys with such a name
+	foreign []string                     // keys that PEFT would not take for the adapter's
 	heads   map[string]bool              // modules that are torch's MultiheadAttention
 
 	headless []string // heads of a task that the config has trained and the file has not
@@ -144,6 +146,9 @@ func (p *parser) collect(t *safetensors.Tensor) error {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
 	}
+	if foreign(t.Name) {
+		p.foreign = append(p.foreign, t.Name)
+	}
 	switch k.role {
 	case roleIgnored:
 		return nil
@@ -152,6 +157,7 @@ func (p *parser) collect(t *safetensors.Tensor) error {
 	}
 	if k.adapter != "" {
 		p.names[k.adapter] = true
+		p.named = append(p.named, t.Name)
 	}
 	switch {
 	case k.role == roleTokens:
@@ -176,6 +182,7 @@ func (p *parser) settle() error {
 		return &UnsupportedError{Path: p.file.Path(), Type: p.config.PeftType, Field: weightsName,
 			Reason: "the file holds several adapters: " + shortList(sortedKeys(p.names))}
 	}
+	p.warnNames()
 	return p.leftOver(p.unknown)
 }
 
@@ -188,12 +195,12 @@ func (p *parser) leftOver(names []string) error {
 	if !p.opt.AllowUnused {
 		return err
 	}
-	p.warn("left out: %v", err)
+	p.warn(transform.Unused, names[0], "left out: %v", err)
 	return nil
 }
 
-func (p *parser) warn(format string, args ...any) {
-	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
+func (p *parser) warn(about transform.Concern, tensor, format string, args ...any) {
+	p.recipe.Warnings = append(p.recipe.Warnings, transform.Warnf(about, tensor, format, args...))
 }
 
 func (p *parser) add(e transform.Edit) {

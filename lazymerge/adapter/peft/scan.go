@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
@@ -13,7 +14,7 @@ const scanChunk = 1 << 20
 // scan is what one pass over the weights finds.
 type scan struct {
 	zero     map[*safetensors.Tensor]bool // every element is zero
-	warnings []string
+	warnings []transform.Warning
 }
 
 // checkEmpty refuses files without values. Where rank 0 may occur, a matrix with one
@@ -39,7 +40,7 @@ func checkEmpty(f *safetensors.File, rankZero bool) error {
 // Values is what one pass over the values of a weights file finds.
 type Values struct {
 	Zero     map[*safetensors.Tensor]bool // every element is zero
-	Warnings []string
+	Warnings []transform.Warning
 }
 
 // ScanValues looks at every value of a weights file. Errors: *EmptyError,
@@ -58,9 +59,12 @@ func ScanValues(f *safetensors.File, o Options) (*Values, error) {
 // EqualTensors compares two tensors bit by bit.
 func EqualTensors(a, b *safetensors.Tensor) (bool, error) { return equalTensors(a, b) }
 
-// scanFile looks at every value of the file.
+// scanFile looks at every value of the file, unless the caller asks for none.
 func scanFile(f *safetensors.File, o Options) (*scan, error) {
 	s := &scan{zero: make(map[*safetensors.Tensor]bool)}
+	if o.HeaderOnly {
+		return s, nil
+	}
 	var bad []string
 	for _, t := range f.Tensors() {
 		finite, zero, err := scanTensor(t)
@@ -77,7 +81,7 @@ func scanFile(f *safetensors.File, o Options) (*scan, error) {
 		bad = append(bad, t.Name)
 	}
 	if len(bad) > 0 {
-		s.warnings = append(s.warnings, "NaN or infinite values in "+shortList(bad))
+		s.warnings = append(s.warnings, transform.Warnf(transform.NonFinite, bad[0], "NaN or infinite values in %s", shortList(bad)))
 	}
 	return s, nil
 }

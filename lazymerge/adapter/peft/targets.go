@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lorafs/lazymerge/transform"
 )
 
 const allLinear = "all-linear"
@@ -168,7 +170,7 @@ func (p *parser) checkTargets() error {
 		}
 		ok, err := t.named(l.pattern)
 		if err != nil {
-			p.warn("target_modules cannot be checked: %v", err)
+			p.warn(transform.TargetsUnread, "", "target_modules cannot be checked: %v", err)
 			return nil
 		}
 		if !ok {
@@ -176,7 +178,7 @@ func (p *parser) checkTargets() error {
 		}
 	}
 	if len(missed) > 0 {
-		p.warn("target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
+		p.warn(transform.TargetsMissed, missed[0], "target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package single
 import (
 	"regexp"
 	"strings"
+
+	"lorafs/lazymerge/transform"
 )
 
 // optional are tensors that a module need not have, but has where its like in another
@@ -34,7 +36,7 @@ func (p *parser) checkLikes() error {
 			if !p.opt.AllowMissing {
 				return err
 			}
-			p.warn("taken as it is: %v", err)
+			p.warn(transform.ModulesLost, l.name(), "taken as it is: %v", err)
 		}
 	}
 	return nil

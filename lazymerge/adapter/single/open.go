@@ -2,7 +2,6 @@ package single
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -16,12 +15,14 @@ type Options struct {
 	AllowUnused    bool // tensors without a meaning
 	AllowMissing   bool // modules without tensors that their like have
 	AllowNonFinite bool // NaN and infinite values
+	HeaderOnly     bool // the values are not looked at, but for scales
 }
 
 // Open reads the adapter at path. The recipe keeps the file mapped until its Close.
 // Errors: those of safetensors.Open, *peft.EmptyError, *peft.UnknownTensorsError,
 // *peft.MissingTensorError, *peft.DuplicateTensorError, *peft.NonFiniteError,
-// *peft.UnsupportedError, *peft.RankError, *MetadataError, *ValueError.
+// *peft.UnsupportedError, *peft.RankError, *peft.WholeModelError, *MetadataError,
+// *ValueError.
 func Open(path string, o Options) (*transform.Recipe, error) {
 	file, err := safetensors.Open(path)
 	if err != nil {
@@ -73,7 +74,7 @@ func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
 	if len(p.layers) > 0 && !slices.ContainsFunc(p.layers, (*layer).adapts) {
 		return nil, p.noAdapter() // perhaps a whole model, whose values are not worth a look
 	}
-	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite})
+	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite, HeaderOnly: o.HeaderOnly})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,17 @@ func (p *parser) noAdapter() error {
 			p.unknown = append(p.unknown, l.tensors[r].Name)
 		}
 	}
-	return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	if slices.ContainsFunc(p.unknown, ofAdapter) {
+		return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
+	}
+	return &peft.WholeModelError{File: p.file.Path(), Tensors: p.unknown}
+}
+
+// ofAdapter tells whether a name looks like that of an adapter's tensor, of whatever
+// program.
+func ofAdapter(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"lora", "lokr", "hada", "oft", "ia3", "adapter"}, func(part string) bool { return strings.Contains(name, part) })
 }
 
 // collect gives a tensor its place by its name.
@@ -269,18 +280,18 @@ func (p *parser) settle() error {
 	p.recipe.Type = strings.Join(types, " + ")
 	switch n := len(p.silent); {
 	case n > 0 && n == len(p.layers):
-		p.warn("the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
+		p.warn(transform.Untrained, p.silent[0], "the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	case n > 0:
-		p.warn("the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
+		p.warn(transform.UntrainedPart, p.silent[0], "the change of %d of %d modules is zero: %s", n, len(p.layers), strings.Join(p.silent[:min(n, 5)], ", "))
 	}
 	if n := len(p.unscaled); n > 0 && p.scaled > 0 {
-		p.warn("%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
+		p.warn(transform.AlphaAbsent, p.unscaled[0], "%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
 	}
 	if n := p.decomposed(); n > 0 && n < len(p.layers) {
-		p.warn("%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))
+		p.warn(transform.MagnitudePart, "", "%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))
 	}
 	if p.wrapped && !slices.ContainsFunc(p.layers, func(l *layer) bool { return l.has(roleAlpha) }) {
-		p.warn("the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
+		p.warn(transform.ScaleGuess, "", "the file looks like the weights of a PEFT adapter without its adapter_config.json, which says the scale: 1 is assumed")
 	}
 	if len(p.unknown) == 0 {
 		return nil
@@ -289,7 +300,7 @@ func (p *parser) settle() error {
 	if !p.opt.AllowUnused || len(types) == 0 {
 		return err
 	}
-	p.warn("left out: %v", err)
+	p.warn(transform.Unused, p.unknown[0], "left out: %v", err)
 	return nil
 }
 
@@ -304,8 +315,8 @@ func (p *parser) decomposed() int {
 	return n
 }
 
-func (p *parser) warn(format string, args ...any) {
-	p.recipe.Warnings = append(p.recipe.Warnings, fmt.Sprintf(format, args...))
+func (p *parser) warn(about transform.Concern, tensor, format string, args ...any) {
+	p.recipe.Warnings = append(p.recipe.Warnings, transform.Warnf(about, tensor, format, args...))
 }
 
 // edit makes an edit of a parameter of the module.
@@ -323,4 +334,15 @@ func (l *layer) keys(a algorithm) []string {
 		}
 	}
 	return keys
+}
+
+// LooksLikeAdapter tells by the names of its tensors whether a file is meant to be an
+// adapter; the others are models.
+func LooksLikeAdapter(h *safetensors.Header) bool {
+	for _, e := range h.Entries {
+		if _, r, ok := parseKey(e.Name); ok && r != roleIA3 || ofAdapter(e.Name) {
+			return true
+		}
+	}
+	return len(h.Entries) == 0
 }

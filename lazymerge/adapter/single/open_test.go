@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"math/rand/v2"
@@ -149,7 +150,7 @@ func TestScales(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := strings.Join(r.Warnings, ""); !strings.Contains(w, "1 of 3 modules have no alpha") || !strings.Contains(w, "lora_unet_without") {
+	if w := fmt.Sprint(r.Warnings); !strings.Contains(w, "1 of 3 modules have no alpha") || !strings.Contains(w, "lora_unet_without") {
 		t.Errorf("warnings: %s", w)
 	}
 	for module, want := range map[string]float64{"with": 1.5, "without": 1, "zero": 1} {
@@ -248,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	r, err := open(t, Options{AllowUnused: true}, nil, append(pair("lora_unet_x"), it("lora_unet_x.lora_other", 2))...)
-	if err != nil || len(r.Edits) != 1 || !strings.Contains(strings.Join(r.Warnings, ""), "lora_other") {
+	if err != nil || len(r.Edits) != 1 || !strings.Contains(fmt.Sprint(r.Warnings), "lora_other") {
 		t.Errorf("left out: %+v, %v", r, err)
 	}
 }
@@ -276,14 +277,14 @@ func TestMixed(t *testing.T) {
 
 func TestPEFTWeights(t *testing.T) {
 	r, err := open(t, Options{}, nil, it("base_model.model.x.lora_A.weight", 2, 6), it("base_model.model.x.lora_B.weight", 4, 2))
-	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "adapter_config.json") {
+	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0].Text, "adapter_config.json") {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
 
 func TestSilent(t *testing.T) {
 	r, err := open(t, Options{}, nil, it("lora_unet_x.lora_down.weight", 2, 6), it("lora_unet_x.lora_up.weight", 4, 2).of(0))
-	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "not trained") {
+	if err != nil || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0].Text, "not trained") {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -363,7 +364,7 @@ func TestLikes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(strings.Join(r.Warnings, "\n"), b+".alpha") {
+	if !strings.Contains(fmt.Sprint(r.Warnings), b+".alpha") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 	if err := r.Close(); err != nil {

@@ -1,0 +1,186 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"lorafs/lazymerge/diagnose"
+	"lorafs/lazymerge/modeldir"
+)
+
+// Watcher validates what a training run saves in its output directory. It polls, since
+// network file systems tell of no changes.
+//
+// A save is looked at once it is done: when transformers' Trainer has written
+// trainer_state.json, which it does last; when a later checkpoint is there; or when
+// nothing in it has changed for Settle. A save without any adapter so far is waited for,
+// however long the state before it takes to be gathered. What is found broken must be the
+// same at the next poll, too: it may be a save that is being removed.
+//
+// The zero value with Dir set is ready. It is not for concurrent use.
+type Watcher struct {
+	Dir    string
+	Settle time.Duration
+	Options
+
+	saves map[string]*save
+}
+
+// save is one thing that the run has saved, by its name in the output directory.
+type save struct {
+	marks   string    // of its files when it was last seen
+	since   time.Time // it has had them
+	suspect marks     // with which it was found broken
+	judged  bool
+	last    string // marks of the adapter's files when it was judged
+}
+
+// Poll looks at the directory, which need not exist yet, and gives the results of the
+// saves that are new and done, oldest first. Error: ctx's.
+func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, error) {
+	if w.saves == nil {
+		w.saves = make(map[string]*save)
+	}
+	names := modeldir.Written(w.Dir)
+	for name := range w.saves {
+		if !slices.Contains(names, name) {
+			delete(w.saves, name)
+		}
+	}
+	var all []diagnose.Result
+	for i, name := range names {
+		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1])
+		results, err := w.visit(ctx, name, later, now)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, results...)
+	}
+	return all, nil
+}
+
+// Pending lists the saves that were seen and not judged yet.
+func (w *Watcher) Pending() []string {
+	var names []string
+	for name, s := range w.saves {
+		if !s.judged {
+			names = append(names, filepath.Join(w.Dir, name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// visit judges one save if the time has come.
+func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.Time) ([]diagnose.Result, error) {
+	s := w.saves[name]
+	if s == nil {
+		s = &save{}
+		w.saves[name] = s
+	}
+	seen := w.look(name)
+	if s.marks != seen.all || s.since.IsZero() {
+		s.marks, s.since = seen.all, now
+	}
+	if !w.due(name, s, seen, later, now) {
+		return nil, nil
+	}
+	results, err := w.judge(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if w.look(name) != seen {
+		return nil, nil // it changed while it was read
+	}
+	if anyBroken(results) && s.suspect != seen {
+		s.suspect = seen
+		return nil, nil
+	}
+	s.judged, s.last = true, seen.adapter
+	return results, nil
+}
+
+// due tells whether a save is to be judged now. A checkpoint is judged once; what else
+// the run saves may be written anew.
+func (w *Watcher) due(name string, s *save, seen marks, later bool, now time.Time) bool {
+	checkpoint := modeldir.IsCheckpoint(name)
+	switch {
+	case s.judged && (checkpoint || seen.adapter == s.last || seen.adapter == ""):
+		return false
+	case later, checkpoint && isWhole(filepath.Join(w.Dir, name, "trainer_state.json")):
+		return true
+	}
+	return seen.adapter != "" && now.Sub(s.since) >= w.Settle
+}
+
+func anyBroken(results []diagnose.Result) bool {
+	return slices.ContainsFunc(results, func(r diagnose.Result) bool { return r.Verdict == diagnose.VerdictBroken })
+}
+
+// judge checks one save.
+func (w *Watcher) judge(ctx context.Context, name string) ([]diagnose.Result, error) {
+	f := newFinder(w.Options)
+	defer f.close()
+	f.findBase(nil)
+	f.findWritten(w.Dir, name)
+	r, err := f.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Results, nil
+}
+
+// marks tell two states of a save apart.
+type marks struct {
+	all     string // names, sizes and times of its files
+	adapter string // those of the adapter's files, "" without any
+}
+
+// markDepth is how deep a save is looked into: PEFT's and DeepSpeed's files lie at most
+// two directories below it.
+const markDepth = 3
+
+// look gives the marks of a save. What cannot be seen has none. Of the output directory
+// itself only the adapter's files count: logs grow beside them.
+func (w *Watcher) look(name string) marks {
+	root := filepath.Join(w.Dir, name)
+	var all, adapter strings.Builder
+	_ = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if d.IsDir() {
+			rel, _ := filepath.Rel(root, p)
+			if p != root && (name == "." || strings.Count(rel, string(filepath.Separator)) >= markDepth) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		info, err := os.Stat(p) // of what a link leads to
+		if err != nil || info.IsDir() {
+			return nil
+		}
+		line := fmt.Sprintf("%s %d %d\n", p, info.Size(), info.ModTime().UnixNano())
+		if p == root || slices.Contains(modeldir.AdapterFiles(), d.Name()) {
+			adapter.WriteString(line)
+		}
+		if name != "." {
+			all.WriteString(line)
+		}
+		return nil
+	})
+	return marks{all: all.String() + adapter.String(), adapter: adapter.String()}
+}
+
+// isWhole tells whether a small JSON file was written to its end.
+func isWhole(path string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && json.Valid(b)
+}
