@@ -91,6 +91,9 @@ var layereds = []layered{
 	{"trained whole", llama, each(2, q, up), targets("q_proj", "up_proj") + `, "modules_to_save": ["up_proj"]`, each(2, q), []string{"model.layers.0.mlp.up_proj"}, ""},
 	{"expert", moe, each(4, expert), targets("up_proj"), without(each(4, expert), "model.layers.0.mlp.experts.2.up_proj"), []string{"model.layers.0.mlp.experts.2.up_proj"}, ""},
 	{"last expert", moe, each(4, expert), targets("up_proj"), each(3, expert), []string{"model.layers.0.mlp.experts.3.up_proj"}, ""},
+	{"experts that are no modules", deepseek, append(each(4, q, "model.layers.#.mlp.shared_experts.up_proj", "model.layers.#.mlp.experts.0.up_proj", "model.layers.#.mlp.experts.1.up_proj"), "model.layers.0.mlp.up_proj"), targets("q_proj", "up_proj"), append(each(3, q, "model.layers.#.mlp.shared_experts.up_proj"), "model.layers.0.mlp.up_proj"), nil, ""},
+	{"pattern of layers of text", gemma3n, append(each(4, textQ), each(3, visionQ)...), `, "target_modules": "(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)|(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|k_proj)))"`, without(each(4, textQ), "model.language_model.layers.2.self_attn.q_proj"), []string{"model.language_model.layers.2.self_attn.q_proj"}, ""},
+	{"names of another release", `{"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "llama", "num_hidden_layers": 3}, "vision_config": {"model_type": "clip_vision_model"}}`, each(3, textQ), targets("q_proj"), each(2, "language_model.model.layers.#.self_attn.q_proj"), []string{"language_model.model.layers.2.self_attn.q_proj"}, ""},
 	{"targets by model type", llama, each(4, q), "", each(3, q), nil, ""},
 }
 

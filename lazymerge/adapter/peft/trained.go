@@ -68,10 +68,13 @@ func (p *parser) isTarget(module string) (bool, error) {
 }
 
 // stacks tells whether target_parameters means parameters of the module. A name without
-// a module would be of every one.
+// a module is of those that are called as one in the file.
 func (p *parser) stacks(s *loraSettings, module string) bool {
 	return slices.ContainsFunc(s.Parameters, func(name string) bool {
 		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			return slices.ContainsFunc(p.layers, func(l *layer) bool { return l.stacked && component(l.module) == component(module) })
+		}
 		return dot > 0 && (module == name[:dot] || strings.HasSuffix(module, "."+name[:dot]))
 	})
 }
