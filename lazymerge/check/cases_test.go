@@ -1,6 +1,7 @@
 package check
 
 import (
+	"archive/zip"
 	"context"
 	"fmt"
 	"math"
@@ -21,14 +22,18 @@ type inputs struct {
 	cache bool // the tree is the hub cache
 }
 
-func alone(t tree) inputs     { return inputs{tree: t, paths: "adapter"} }
-func withBase(t tree) inputs  { return inputs{tree: t, paths: "adapter", base: "base"} }
-func baseOnly(t tree) inputs  { return inputs{tree: t, paths: "base"} }
-func deepBase(t tree) inputs  { return inputs{tree: t, paths: "base", deep: true} }
-func oneFile(t tree) inputs   { return inputs{tree: t, paths: "one.safetensors"} }
-func training(t tree) inputs  { return inputs{tree: t, paths: "run"} }
-func library(t tree) inputs   { return inputs{tree: t, paths: "lib"} }
-func fileAt(s string) inputs  { return alone(llama.with(file, s)) }
+func alone(t tree) inputs    { return inputs{tree: t, paths: "adapter"} }
+func withBase(t tree) inputs { return inputs{tree: t, paths: "adapter", base: "base"} }
+func baseOnly(t tree) inputs { return inputs{tree: t, paths: "base"} }
+func deepBase(t tree) inputs { return inputs{tree: t, paths: "base", deep: true} }
+func oneFile(t tree) inputs  { return inputs{tree: t, paths: "one.safetensors"} }
+func training(t tree) inputs { return inputs{tree: t, paths: "run"} }
+func library(t tree) inputs  { return inputs{tree: t, paths: "lib"} }
+func fileAt(s string) inputs { return alone(llama.with(file, s)) }
+func torchAt(content string) inputs {
+	return alone(llama.with(file, "-", "adapter/adapter_model.bin", content))
+}
+
 func setting(s string) inputs { return alone(llama.with(configFile, s)) }
 
 // golden is a stored case of the integration tests with its base.
@@ -88,7 +93,7 @@ var cases = []struct {
 	{"experts-mismatch", golden("mixtral-refuse-v4-too-many-experts", "mixtral-bf16"), golden("mixtral-experts", "mixtral-bf16")},
 	{"file-kind", alone(llama.with(file, "-", file+"/x", "")), alone(llama)},
 	{"file-missing", alone(llama.with(file, linkMark+"nothing.safetensors")), alone(llama.with(file, linkMark+"true.safetensors", "adapter/true.safetensors", factors()))},
-	{"format-unsupported", inputs{tree: tree{"k/pytorch_lora_weights.bin": "x"}, paths: "k"}, inputs{tree: tree{"k/pytorch_lora_weights.safetensors": sdScripts["one.safetensors"]}, paths: "k"}},
+	{"format-unsupported", torchAt(torchZip(zip.Store, "\x80\x02}.", "archive/constants.pkl", "")), torchAt(torchOf(factorTensors()...))},
 	{"index-broken", baseOnly(sharded("").with("base/model.safetensors.index.json", "<html>")), baseOnly(sharded(""))},
 	{"index-leaves", baseOnly(sharded("").with("base/model.safetensors.index.json", `{"weight_map":{"a":"../x.safetensors"}}`)), baseOnly(sharded(""))},
 	{"init-changes-base", setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"pissa_niter_4"`)), setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"gaussian"`))},
@@ -152,8 +157,12 @@ var cases = []struct {
 	{"weights-placeholders", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 0), some(prefix+"0"+queries+"lora_B.weight", 0))), fileAt(factors())},
 	{"weights-several-adapters", fileAt(weights(append(renamed(pair(prefix+"0"+queries), ".weight", ".one.weight"), renamed(pair(prefix+"0"+queries), ".weight", ".two.weight")...)...)), fileAt(factors())},
 	{"weights-too-short", fileAt("\x20\x00\x00"), fileAt(factors())},
-	{"weights-torch", alone(llama.with(file, "-", "adapter/adapter_model.bin", "PK\x03\x04"+strings.Repeat("x", 2000))), alone(llama)},
-	{"weights-torch-empty", alone(llama.with(file, "-", "adapter/adapter_model.bin", "PK\x03\x04"+strings.Repeat("x", 439))), alone(llama)},
+	{"weights-truncated", torchAt("PK\x03\x04" + strings.Repeat("x", 2000)), torchAt(torchOf(factorTensors()...))},
+	{"weights-torch-broken", torchAt(strings.Replace(torchOf(factorTensors()...), "K\x08tQ", "K\x09tQ", 1)), torchAt(torchOf(factorTensors()...))},
+	{"weights-torch-empty", torchAt(torchOf()), torchAt(torchOf(factorTensors()...))},
+	{"weights-torch-objects", torchAt(torchZip(zip.Store, "\x80\x02}X\x01\x00\x00\x00aK\x01s.")), torchAt(torchOf(factorTensors()...))},
+	{"weights-torch-packed", torchAt(torchZip(zip.Deflate, "\x80\x02}.")), torchAt(torchOf(factorTensors()...))},
+	{"weights-torch-refused", torchAt(torchZip(zip.Store, "\x80\x02h\x09.")), torchAt(torchOf(factorTensors()...))},
 	{"weights-trailing", fileAt(factors() + "more"), fileAt(factors())},
 	{"weights-truncated", fileAt(factors()[:len(factors())-3]), fileAt(factors())},
 	{"weights-whole-model", fileAt(weights(model()...)), fileAt(factors())},

@@ -175,14 +175,10 @@ func (f *finder) findAdapter(path string) {
 	}
 }
 
-// torchExt are those of torch files.
-var torchExt = []string{".bin", ".pt", ".pth", ".ckpt"}
-
 // findFile adds the subject of a file: that of its directory where it is one file of
 // several.
 func (f *finder) findFile(path string) {
 	name := filepath.Base(path)
-	ext := strings.ToLower(filepath.Ext(name))
 	switch {
 	case slices.Contains(modeldir.AdapterFiles(), name):
 		f.findAdapter(filepath.Dir(path))
@@ -191,8 +187,6 @@ func (f *finder) findFile(path string) {
 	case isWeightsFile(path) && !isAdapterFile(path):
 		f.addWeights(path)
 	case f.addSettings(path):
-	case slices.Contains(torchExt, ext):
-		f.add(broken(path, KindAdapter, &modeldir.UnhealthyError{Path: path, Fault: modeldir.WeightsTorch}))
 	default:
 		f.findOneFile(path)
 	}

@@ -1,11 +1,14 @@
 package check
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,10 +128,53 @@ func pair(module string) []tensor {
 	return []tensor{some(module+"lora_A.weight", 2, 4), some(module+"lora_B.weight", 4, 2)}
 }
 
+func factorTensors() []tensor { return append(pair(prefix+"0"+queries), pair(prefix+"1"+queries)...) }
+
 // factors is the adapter of the queries of two layers, and more.
-func factors(more ...tensor) string {
-	all := append(pair(prefix+"0"+queries), pair(prefix+"1"+queries)...)
-	return weights(append(all, more...)...)
+func factors(more ...tensor) string { return weights(append(factorTensors(), more...)...) }
+
+// torchOf is a file of torch.save, of a dict of tensors.
+func torchOf(tensors ...tensor) string {
+	pickle := "\x80\x02}"
+	var records []string
+	for i, x := range tensors {
+		if len(x.shape) != 2 {
+			panic("only matrices are pickled here")
+		}
+		n, key := x.shape[0]*x.shape[1], strconv.Itoa(i)
+		pickle += pickled(x.name) + "ctorch._utils\n_rebuild_tensor_v2\n((" + pickled("storage") + "ctorch\nFloatStorage\n" + pickled(key) + pickled("cpu") +
+			fmt.Sprintf("K%ctQK\x00K%cK%c\x86K%cK\x01\x86\x89NtRs", n, x.shape[0], x.shape[1], x.shape[1])
+		records = append(records, "archive/data/"+key, strings.Repeat("\x00\x00\x80\x3f", int(n)))
+	}
+	return torchZip(zip.Store, pickle+".", records...)
+}
+
+// pickled is a string in a pickle.
+func pickled(s string) string {
+	return "X" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(s)))) + s
+}
+
+// torchZip is the archive of torch.save around a pickle, and more records by their names.
+func torchZip(method uint16, pickle string, records ...string) string {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := -2; i < len(records); i += 2 {
+		name, content := "archive/data.pkl", pickle
+		if i >= 0 {
+			name, content = records[i], records[i+1]
+		}
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+		if err == nil {
+			_, err = f.Write([]byte(content))
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
 
 // edited is factors with each name put through edit.

@@ -3,6 +3,7 @@ package modeldir
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -211,6 +212,58 @@ func TestDiffusersAdapters(t *testing.T) {
 	}
 }
 
+// torchSample is a file that torch wrote.
+func torchSample(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../torchfile/testdata/samples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestTorchAdapters: weights of torch.save count as safetensors do, behind them.
+func TestTorchAdapters(t *testing.T) {
+	noHub(t)
+	good, empty, values := torchSample(t, "module-legacy.pt"), torchSample(t, "empty.pt"), torchSample(t, "values.pt")
+	for name, c := range map[string]struct {
+		files tree
+		fault Fault
+	}{
+		"good":              {tree{"adapter_model.bin": good}, 0},
+		"pt":                {tree{"adapter_model.pt": good}, 0},
+		"safetensors first": {tree{"adapter_model.bin": "x", "adapter_model.safetensors": weights(t)}, 0},
+		"empty":             {tree{"adapter_model.bin": empty}, WeightsEmpty},
+		"values":            {tree{"adapter_model.bin": values}, WeightsBroken},
+		"broken":            {tree{"adapter_model.bin": good[:300]}, WeightsBroken},
+		"broken first":      {tree{"adapter_model.bin": good, "adapter_model.safetensors": "x"}, WeightsBroken},
+	} {
+		err := Healthy(tree{"adapter_config.json": loraConfig}.with("", c.files).write(t, t.TempDir()))
+		if c.fault == 0 && err == nil {
+			continue
+		}
+		if e := (*UnhealthyError)(nil); c.fault == 0 || !errors.As(err, &e) || e.Fault != c.fault {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	dir := tree{"a.pt": good, "b.ckpt": good, "pytorch_lora_weights.bin": good, "optimizer.pt": good}.write(t, realDir(t))
+	for ref, file := range map[string]string{"a.pt": "a.pt", "b.ckpt": "b.ckpt", "pytorch_lora_weights.bin": "pytorch_lora_weights.bin", "": "pytorch_lora_weights.bin"} {
+		lib, err := FindAdapters([]string{filepath.Join(dir, ref)})
+		if err != nil || !lib.Single || lib.Adapters[0].File != filepath.Join(dir, file) {
+			t.Errorf("%q: %+v, %v", ref, lib, err)
+		}
+	}
+	lib, err := FindAdapters([]string{filepath.Join(dir, "a.pt"), filepath.Join(dir, "b.ckpt")})
+	if err != nil || adapterNames(lib) != "a b" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	run := tree{"checkpoint-1/pytorch_lora_weights.bin": good, "checkpoint-2/pytorch_lora_weights.bin": "x"}.write(t, realDir(t))
+	lib, err = FindAdapters([]string{run})
+	if err != nil || lib.Adapters[0].File != run+"/checkpoint-1/pytorch_lora_weights.bin" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+}
+
 func TestSeveralRefs(t *testing.T) {
 	noHub(t)
 	dir := tree{"k.safetensors": weights(t)}.with("a", lora(t)).with("b", lora(t)).with("other/a", lora(t)).write(t, realDir(t))
@@ -257,7 +310,6 @@ func TestAdapterErrors(t *testing.T) {
 		"missing":     {"/nowhere/at/all", new(*NotFoundError)},
 		"empty":       {t.TempDir(), new(*NotAdapterError)},
 		"base":        {tree{"config.json": "{}", "model.safetensors": w}.write(t, t.TempDir()), new(*NotAdapterError)},
-		"pickle":      {tree{"pytorch_lora_weights.bin": ""}.write(t, t.TempDir()), new(*UnsupportedFileError)},
 		"linked":      {tree{"pytorch_lora_weights.safetensors": "-> " + outside + "/w"}.write(t, t.TempDir()), new(*LinkError)},
 		"its weights": {lora(t).write(t, t.TempDir()) + "/adapter_model.safetensors", new(*NotAdapterError)},
 		"a text":      {tree{"x.txt": ""}.write(t, t.TempDir()) + "/x.txt", new(*NotAdapterError)},
