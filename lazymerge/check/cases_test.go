@@ -26,7 +26,7 @@ func withBase(t tree) inputs  { return inputs{tree: t, paths: "adapter", base: "
 func baseOnly(t tree) inputs  { return inputs{tree: t, paths: "base"} }
 func deepBase(t tree) inputs  { return inputs{tree: t, paths: "base", deep: true} }
 func oneFile(t tree) inputs   { return inputs{tree: t, paths: "one.safetensors"} }
-func training(t tree) inputs  { return inputs{tree: t, paths: "run"} }
+func trained(t tree) inputs  { return inputs{tree: t, paths: "run"} }
 func library(t tree) inputs   { return inputs{tree: t, paths: "lib"} }
 func fileAt(s string) inputs  { return alone(llama.with(file, s)) }
 func setting(s string) inputs { return alone(llama.with(configFile, s)) }
@@ -78,8 +78,8 @@ var cases = []struct {
 	{"base-quantized", withBase(llama.with("base/config.json", change(llama["base/config.json"], `{"model_type"`, `{"quantization_config":{"quant_method":"gptq"},"model_type"`), "base/model.safetensors", quantized())), withBase(llama)},
 	{"base-several-files", baseOnly(llama.with("base/model.safetensors", "-", "base/a.safetensors", weights(model()...), "base/b.safetensors", weights(model()...))), baseOnly(llama)},
 	{"base-weights-below", inputs{tree: llama.with("base/model.safetensors", "-", "base/sub/model.safetensors", weights(model()...)), paths: "adapter", base: "base"}, withBase(llama)},
-	{"checkpoint-no-adapter", training(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), training(run)},
-	{"checkpoint-no-adapter", training(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), training(run)},
+	{"checkpoint-no-adapter", trained(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), trained(run)},
+	{"checkpoint-no-adapter", trained(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), trained(run)},
 	{"config-broken", setting("{"), setting(config)},
 	{"config-broken", setting(""), setting(config)},
 	{"config-broken", setting("[]"), setting(config)},
