@@ -26,7 +26,7 @@ func withBase(t tree) inputs  { return inputs{tree: t, paths: "adapter", base: "
 func baseOnly(t tree) inputs  { return inputs{tree: t, paths: "base"} }
 func deepBase(t tree) inputs  { return inputs{tree: t, paths: "base", deep: true} }
 func oneFile(t tree) inputs   { return inputs{tree: t, paths: "one.safetensors"} }
-func trained(t tree) inputs  { return inputs{tree: t, paths: "run"} }
+func trained(t tree) inputs   { return inputs{tree: t, paths: "run"} }
 func library(t tree) inputs   { return inputs{tree: t, paths: "lib"} }
 func fileAt(s string) inputs  { return alone(llama.with(file, s)) }
 func setting(s string) inputs { return alone(llama.with(configFile, s)) }
@@ -139,6 +139,9 @@ var cases = []struct {
 	{"tensor-value", oneFile(sdScripts.with("one.safetensors", weights(kohya("x"), kohyaUp("x"), some("lora_unet_x.alpha", 2)))), oneFile(sdScripts)},
 	{"tie-kept", withBase(stored("", "t5-bf16").with(configFile, change(config, "q_proj", "lm_head"), file, weights(some("base_model.model.lm_head.lora_A.weight", 2, 32), some("base_model.model.lm_head.lora_B.weight", 96, 2)))),
 		withBase(stored("t5", "t5-bf16"))},
+	{"training-zero3-ungathered", inputs{tree: tree{"ds_config.json": ungathered}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered}, paths: "ds_config.json"}},
+	{"training-zero3-ungathered", trained(run.with("run/ds_config.json", ungathered)), trained(run.with("run/ds_config.json", gathered))},
+	{"training-settings-unreadable", inputs{tree: tree{"ds_config.json": gathered[:30]}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered, "requirements.txt": "peft==0.21.2"}, paths: "ds_config.json requirements.txt ."}},
 	{"type-never", setting(`{"peft_type":"PROMPT_TUNING"}`), setting(config)},
 	{"type-unsupported", setting(`{"peft_type":"QUUX"}`), setting(config)},
 	{"weights-bad-tensor", fileAt(raw(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}`, "1234")), fileAt(factors())},
@@ -207,7 +210,7 @@ func TestCases(t *testing.T) {
 	}
 	for _, code := range diagnose.Codes() {
 		if strings.HasPrefix(code, "training-") {
-			continue // of settings, see package training
+			continue // diagnose has them all
 		}
 		if _, known := elsewhere[code]; known == seen[code] {
 			t.Errorf("%s: has a case: %v, listed as having none: %v", code, seen[code], known)
@@ -424,3 +427,9 @@ func wrapped(prefixes ...string) tree {
 	}
 	return tree{"base/config.json": "{}", "base/model.safetensors": weights(all...), configFile: change(config, "q_proj", "attn"), file: weights(pair("base_model.model.h.0.attn.")...)}
 }
+
+// Settings of DeepSpeed.
+const (
+	ungathered = `{"zero_optimization": {"stage": 3}}`
+	gathered   = `{"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": true}}`
+)

@@ -26,6 +26,13 @@ func (f *finder) addSettings(path string) bool {
 	return true
 }
 
+// addRisks adds the settings that lie at the path of an adapter when they will harm it.
+func (f *finder) addRisks(path string) {
+	if run, err := training.Read(path); err == nil && len(run.Risks) > 0 {
+		f.addSettings(path)
+	}
+}
+
 // isSettings tells by its name whether a file lists the packages of a run: one that is
 // well leads to no file of settings.
 func isSettings(path string) bool {
