@@ -27,7 +27,7 @@ func withBase(t tree) inputs { return inputs{tree: t, paths: "adapter", base: "b
 func baseOnly(t tree) inputs { return inputs{tree: t, paths: "base"} }
 func deepBase(t tree) inputs { return inputs{tree: t, paths: "base", deep: true} }
 func oneFile(t tree) inputs  { return inputs{tree: t, paths: "one.safetensors"} }
-func training(t tree) inputs { return inputs{tree: t, paths: "run"} }
+func trained(t tree) inputs  { return inputs{tree: t, paths: "run"} }
 func library(t tree) inputs  { return inputs{tree: t, paths: "lib"} }
 func fileAt(s string) inputs { return alone(llama.with(file, s)) }
 func torchAt(content string) inputs {
@@ -72,6 +72,8 @@ var cases = []struct {
 	{"adapter-untrained", setting(change(config, `"lora_alpha":4`, `"lora_alpha":0`)), setting(config)},
 	{"alpha-absent", oneFile(sdScripts.with("one.safetensors", weights(kohya("x"), kohyaUp("x"), filled("lora_unet_x.alpha", 2), kohya("y"), kohyaUp("y")))), oneFile(sdScripts)},
 	{"base-config-broken", baseOnly(llama.with("base/config.json", "{")), baseOnly(llama)},
+	{"base-converted-tensor", withBase(stored("qwen3-moe-experts", "qwen3-moe-bf16").with(configFile, change(config, "q_proj", "o_proj"), file, weights(some("base_model.model.model.layers.1.mlp.experts.gate_up_proj", 4, 4), some(prefix+"0.self_attn.o_proj.lora_A.weight", 2, 32), some(prefix+"0.self_attn.o_proj.lora_B.weight", 32, 2)))),
+		withBase(stored("qwen3-moe-experts", "qwen3-moe-bf16"))},
 	{"base-inconsistent", baseOnly(sharded(`{"model.norm.weight":"model-00002-of-00002.safetensors"}`)), baseOnly(sharded(""))},
 	{"base-is-adapter", inputs{tree: two(llama, config, factors()), paths: "adapter", base: "other"}, withBase(llama)},
 	{"base-no-weights", inputs{tree: llama.with("base/model.safetensors", "-"), paths: "adapter", base: "base"}, withBase(llama)},
@@ -81,8 +83,8 @@ var cases = []struct {
 	{"base-quantized", withBase(llama.with("base/config.json", change(llama["base/config.json"], `{"model_type"`, `{"quantization_config":{"quant_method":"gptq"},"model_type"`), "base/model.safetensors", quantized())), withBase(llama)},
 	{"base-several-files", baseOnly(llama.with("base/model.safetensors", "-", "base/a.safetensors", weights(model()...), "base/b.safetensors", weights(model()...))), baseOnly(llama)},
 	{"base-weights-below", inputs{tree: llama.with("base/model.safetensors", "-", "base/sub/model.safetensors", weights(model()...)), paths: "adapter", base: "base"}, withBase(llama)},
-	{"checkpoint-no-adapter", training(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), training(run)},
-	{"checkpoint-no-adapter", training(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), training(run)},
+	{"checkpoint-no-adapter", trained(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), trained(run)},
+	{"checkpoint-no-adapter", trained(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), trained(run)},
 	{"config-broken", setting("{"), setting(config)},
 	{"config-broken", setting(""), setting(config)},
 	{"config-broken", setting("[]"), setting(config)},
@@ -91,12 +93,15 @@ var cases = []struct {
 	{"draw-impossible", golden("tinylora-drawn-unordered", "layers-bf16"), golden("tinylora-gpt2-square", "gpt2-bf16")},
 	{"dtype-unsupported", withBase(llama.with(file, integers())), withBase(llama)},
 	{"experts-mismatch", golden("mixtral-refuse-v4-too-many-experts", "mixtral-bf16"), golden("mixtral-experts", "mixtral-bf16")},
+	{"experts-order", withBase(unsloth(stored("mixtral-experts", "mixtral-bf16"))), withBase(stored("mixtral-experts", "mixtral-bf16"))},
+	{"experts-orientation", withBase(unversioned(stored("mixtral-square-alone", "mixtral-square-bf16"))), withBase(stored("mixtral-square-alone", "mixtral-square-bf16"))},
 	{"file-kind", alone(llama.with(file, "-", file+"/x", "")), alone(llama)},
 	{"file-missing", alone(llama.with(file, linkMark+"nothing.safetensors")), alone(llama.with(file, linkMark+"true.safetensors", "adapter/true.safetensors", factors()))},
 	{"format-unsupported", torchAt(torchZip(zip.Store, "\x80\x02}.", "archive/constants.pkl", "")), torchAt(torchOf(factorTensors()...))},
 	{"index-broken", baseOnly(sharded("").with("base/model.safetensors.index.json", "<html>")), baseOnly(sharded(""))},
 	{"index-leaves", baseOnly(sharded("").with("base/model.safetensors.index.json", `{"weight_map":{"a":"../x.safetensors"}}`)), baseOnly(sharded(""))},
 	{"init-changes-base", setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"pissa_niter_4"`)), setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"gaussian"`))},
+	{"layer-unsupported", withBase(osf("conv1d", 10, 6)), withBase(osf("plain", 24, 20))},
 	{"layers-replicated-wrongly", withBase(llama.with(configFile, change(config, `"r":2`, `"r":2,"layer_replication":[[0,9]]`))), withBase(llama.with(configFile, change(config, `"r":2`, `"r":2,"layer_replication":[[0,2]]`)))},
 	{"limit", baseOnly(llama.with("base/"+strings.Repeat("d/", 20)+"x", "")), baseOnly(llama.with("base/d/d/x", ""))},
 	{"link-leaves", alone(llama.with(file, linkMark+"/dev/null")), alone(llama)},
@@ -112,6 +117,8 @@ var cases = []struct {
 	{"not-found", inputs{tree: llama, paths: "adapter", base: "no/such"}, withBase(llama)},
 	{"overflow", golden("refuse-overflow", "llama-f16"), golden("kinds-f16", "layers-f16")},
 	{"parameters-unlisted", fileAt(factors(some("base_model.model.model.norm.weight", 4))), alone(llama.with(file, factors(some("base_model.model.model.norm.weight", 4)), configFile, change(config, `"r":2`, `"r":2,"modules_to_save":["norm"]`)))},
+	{"part-unnamed", inputs{tree: pipeline("transformer", "transformer_2"), paths: "one.safetensors", base: "base"}, inputs{tree: pipeline("transformer"), paths: "one.safetensors", base: "base"}},
+	{"pipeline-ambiguous", withBase(pipeline("transformer", "text_encoder")), withBase(pipeline("transformer"))},
 	{"rank-mismatch", setting(change(config, `"r":2`, `"r":4`)), setting(config)},
 	{"rank-mismatch", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 2, 4), some(prefix+"0"+queries+"lora_B.weight", 4, 3))), fileAt(factors())},
 	{"revision-missing", inputs{tree: cached(), paths: "org/m@v2", cache: true}, inputs{tree: cached(), paths: "org/m", cache: true}},
@@ -127,6 +134,7 @@ var cases = []struct {
 	{"stack-weight", stackOf("adapter@0.5+other", two(saved(0.5), config, factors())), stackOf("adapter+other", two(saved(0.5), config, factors()))},
 	{"targets-missed", setting(change(config, "q_proj", "v_proj")), setting(config)},
 	{"targets-unreadable", setting(change(config, `["q_proj"]`, `".*q_proj++"`)), setting(change(config, `["q_proj"]`, `".*q_proj"`))},
+	{"tensor-ambiguous", withBase(wrapped("model.", "base_model.")), withBase(wrapped("model."))},
 	{"tensor-collision", withBase(llama.with(file, factors(pair("base_model.model.layers.0"+queries)...))), withBase(llama)},
 	{"tensor-counterpart-missing", fileAt(weights(append(pair(prefix+"0"+queries), some(prefix+"1"+queries+"lora_A.weight", 2, 4))...)), fileAt(factors())},
 	{"tensor-duplicate", fileAt(factors(filled("model.layers.0"+queries+"lora_A.weight", 9, 2, 4))), fileAt(factors())},
@@ -135,6 +143,11 @@ var cases = []struct {
 	{"tensor-unknown", fileAt(factors(some(prefix+"0"+queries+"lora_Q.weight", 4))), fileAt(factors())},
 	{"tensor-unmatched", withBase(llama.with("base/model.safetensors", weights(some("gpt.h.0.attn.weight", 4, 4)))), withBase(llama)},
 	{"tensor-value", oneFile(sdScripts.with("one.safetensors", weights(kohya("x"), kohyaUp("x"), some("lora_unet_x.alpha", 2)))), oneFile(sdScripts)},
+	{"tie-kept", withBase(stored("", "t5-bf16").with(configFile, change(config, "q_proj", "lm_head"), file, weights(some("base_model.model.lm_head.lora_A.weight", 2, 32), some("base_model.model.lm_head.lora_B.weight", 96, 2)))),
+		withBase(stored("t5", "t5-bf16"))},
+	{"training-zero3-ungathered", inputs{tree: tree{"ds_config.json": ungathered}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered}, paths: "ds_config.json"}},
+	{"training-zero3-ungathered", trained(run.with("run/ds_config.json", ungathered)), trained(run.with("run/ds_config.json", gathered))},
+	{"training-settings-unreadable", inputs{tree: tree{"ds_config.json": gathered[:30]}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered, "requirements.txt": "peft==0.21.2"}, paths: "ds_config.json requirements.txt ."}},
 	{"type-never", setting(`{"peft_type":"PROMPT_TUNING"}`), setting(config)},
 	{"type-unsupported", setting(`{"peft_type":"QUUX"}`), setting(config)},
 	{"vocabulary-part", withBase(llama.with(file, factors(some("base_model.model.model.embed_tokens.weight", 9, 4)))), withBase(llama.with(file, factors(some("base_model.model.model.embed_tokens.weight", 9, 4), some("base_model.model.lm_head.weight", 9, 4))))},
@@ -175,28 +188,20 @@ var cases = []struct {
 // elsewhere are codes that no check of a path can bring about, or that need a flag or a
 // machine to be in a certain state; the tests of diagnose and of cmd/lorafs have them.
 var elsewhere = map[string]string{
-	"base-converted-tensor":       "needs a model that transformers converts while loading",
 	"checkpoint-broken":           "each checkpoint is opened, which tells more",
 	"checkpoint-several-adapters": "each of them is checked",
 	"disk-full":                   "of writing",
 	"error":                       "of errors that nobody knows",
-	"experts-order":               "needs stacked experts made by unsloth",
-	"experts-orientation":         "needs square stacks of experts",
 	"file-unreadable":             "of failing disks",
 	"input-changed":               "of inputs that change while they are read",
 	"interrupted":                 "of signals",
-	"layer-unsupported":           "needs layers that PEFT has no merge for",
 	"name-collision":              "of several ADAPTER arguments to mount",
 	"no-healthy-checkpoint":       "each checkpoint is checked",
 	"output-denied":               "of writing",
 	"output-exists":               "of writing",
 	"output-in-input":             "of writing",
-	"part-unnamed":                "needs a pipeline of two denoisers",
 	"permission-denied":           "root may read all",
-	"pipeline-ambiguous":          "needs a pipeline",
 	"stack-combine":               "of --combine",
-	"tensor-ambiguous":            "needs a model of another class",
-	"tie-kept":                    "needs an architecture that scales tied embeddings",
 	"write-refused":               "of writing",
 }
 
@@ -216,7 +221,7 @@ func TestCases(t *testing.T) {
 	}
 	for _, code := range diagnose.Codes() {
 		if strings.HasPrefix(code, "training-") {
-			continue // of settings, see package training
+			continue // diagnose has them all
 		}
 		if _, known := elsewhere[code]; known == seen[code] {
 			t.Errorf("%s: has a case: %v, listed as having none: %v", code, seen[code], known)
@@ -369,3 +374,73 @@ func renamed(tensors []tensor, old, new string) []tensor {
 	}
 	return tensors
 }
+
+// stored is a case of the integration tests as a tree; "" for the adapter leaves it out.
+func stored(name, base string) tree {
+	const goldens = "../../integration/testdata/goldens/"
+	all := make(tree)
+	read := func(from, to string) {
+		entries, err := os.ReadDir(goldens + from)
+		if err != nil {
+			panic(err)
+		}
+		for _, e := range entries {
+			b, err := os.ReadFile(filepath.Join(goldens, from, e.Name()))
+			if err != nil {
+				panic(err)
+			}
+			all[to+"/"+e.Name()] = string(b)
+		}
+	}
+	read("bases/"+base, "base")
+	if name != "" {
+		read("cases/"+name+"/adapter", "adapter")
+	}
+	return all
+}
+
+// unsloth makes an adapter of stacked experts look like one of unsloth's.
+func unsloth(t tree) tree {
+	return t.with(configFile, change(t[configFile], "tiny/", "unsloth/"))
+}
+
+// unversioned takes the release of PEFT out of an adapter's config.
+func unversioned(t tree) tree {
+	return t.with(configFile, change(t[configFile], `"peft_version": "0.21.2",`, ""))
+}
+
+// pipeline is one of diffusers whose parts have the same module, and adapters for it.
+func pipeline(parts ...string) tree {
+	t := tree{configFile: change(config, "q_proj", "to_q"), file: weights(some("base_model.model.blocks.0.to_q.lora_A.weight", 2, 4), some("base_model.model.blocks.0.to_q.lora_B.weight", 4, 2)),
+		"one.safetensors": weights(some("transformer.blocks.0.to_q.lora_A.weight", 2, 4), some("transformer.blocks.0.to_q.lora_B.weight", 4, 2))}
+	index := `{"_class_name":"X"`
+	for _, p := range parts {
+		index += `,"` + p + `":["diffusers","X"]`
+		t["base/"+p+"/config.json"] = "{}"
+		t["base/"+p+"/diffusion_pytorch_model.safetensors"] = weights(some("blocks.0.to_q.weight", 4, 4))
+	}
+	t["base/model_index.json"] = index + "}"
+	return t
+}
+
+// osf is an adapter of a type that is for linear layers alone.
+func osf(module string, out, in int64) tree {
+	name := "base_model.model." + module + ".osf_svd_params."
+	return stored("", "layers-bf16").with(configFile, fmt.Sprintf(`{"peft_type":"OSF","effective_rank":%d,"target_modules":[%q]}`, min(out, in)-2, module),
+		file, weights(some(name+"S_low", 2), some(name+"U_low", out, 2), some(name+"V_low", 2, in)))
+}
+
+// wrapped is a base whose module stands under some prefixes, and an adapter of it.
+func wrapped(prefixes ...string) tree {
+	var all []tensor
+	for _, p := range prefixes {
+		all = append(all, some(p+"h.0.attn.weight", 4, 4))
+	}
+	return tree{"base/config.json": "{}", "base/model.safetensors": weights(all...), configFile: change(config, "q_proj", "attn"), file: weights(pair("base_model.model.h.0.attn.")...)}
+}
+
+// Settings of DeepSpeed.
+const (
+	ungathered = `{"zero_optimization": {"stage": 3}}`
+	gathered   = `{"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": true}}`
+)

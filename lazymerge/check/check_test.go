@@ -328,3 +328,31 @@ func checkResult(t *testing.T, r diagnose.Result) {
 		}
 	}
 }
+
+// TestManyWithOneBase opens adapters with a base at the same time, and keeps their order.
+func TestManyWithOneBase(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	all := llama
+	for i := range 40 {
+		name := fmt.Sprintf("lib/a%02d/", i)
+		all = all.with(name+"adapter_config.json", config, name+"adapter_model.safetensors", factors())
+	}
+	all.with("lib/a07/adapter_model.safetensors", emptyFile).write(t, dir)
+	for _, paths := range [][]string{{"lib"}, {"base", "lib"}} {
+		rs := results(t, paths, Options{Merge: buffers(t)})
+		rs = rs[len(paths)-1:]
+		for i, r := range rs {
+			want := diagnose.VerdictOK
+			if i == 7 {
+				want = diagnose.VerdictBroken
+			}
+			if r.Path != fmt.Sprintf("lib/a%02d", i) || r.Verdict != want {
+				t.Errorf("%d: %+v", i, r)
+			}
+		}
+		if len(rs) != 40 {
+			t.Errorf("%d results", len(rs))
+		}
+	}
+}

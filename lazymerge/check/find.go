@@ -106,6 +106,9 @@ func (f *finder) find(ref string) {
 		f.findFile(ref)
 		return
 	}
+	if modeldir.IsCheckpoint(ref) {
+		f.addRisks(ref)
+	}
 	lib, err := modeldir.FindAdapters([]string{ref})
 	switch {
 	case len(modeldir.CheckpointDirs(ref)) > 0:
@@ -124,7 +127,7 @@ func (f *finder) find(ref string) {
 
 // findTraining adds what a training run has saved, oldest first, and its settings.
 func (f *finder) findTraining(dir string) {
-	f.addSettings(dir)
+	f.addRisks(dir)
 	for _, name := range modeldir.Written(dir) {
 		f.findWritten(dir, name)
 	}

@@ -30,7 +30,8 @@ type Watcher struct {
 	Settle time.Duration
 	Options
 
-	saves map[string]*save
+	saves  map[string]*save
+	linted bool // the settings were looked at
 }
 
 // save is one thing that the run has saved, by its name in the output directory.
@@ -54,7 +55,10 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 			delete(w.saves, name)
 		}
 	}
-	var all []diagnose.Result
+	all, err := w.settings(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i, name := range names {
 		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1])
 		results, err := w.visit(ctx, name, later, now)
@@ -64,6 +68,22 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 		all = append(all, results...)
 	}
 	return all, nil
+}
+
+// settings gives what is wrong with the settings of the run, once, when its directory is
+// there.
+func (w *Watcher) settings(ctx context.Context) ([]diagnose.Result, error) {
+	if _, err := os.Stat(w.Dir); w.linted || err != nil {
+		return nil, nil
+	}
+	w.linted = true
+	f := newFinder(w.Options)
+	f.addRisks(w.Dir)
+	r, err := f.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return r.Results, nil
 }
 
 // Pending lists the saves that were seen and not judged yet.

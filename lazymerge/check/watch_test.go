@@ -245,3 +245,13 @@ func TestWatchBase(t *testing.T) {
 	w.poll()
 	w.poll("checkpoint-1 shape-mismatch")
 }
+
+// TestWatchSettings checks that settings which will lose the adapter are named once,
+// before anything is saved.
+func TestWatchSettings(t *testing.T) {
+	w := watching(t)
+	w.poll()
+	w.save("ds_config.json", ungathered)
+	w.poll(". training-zero3-ungathered")
+	w.silent()
+}

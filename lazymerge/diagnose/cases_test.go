@@ -323,6 +323,9 @@ func TestCases(t *testing.T) {
 		}
 		seen[found[0].Code] = true
 	}
+	for _, c := range trainingCases {
+		seen[c.code] = true
+	}
 	for _, c := range codes {
 		if !seen[c.name] {
 			t.Errorf("%s has no case", c.name)

@@ -546,6 +546,76 @@ var codes = []code{
 		fix:      "Load the merged model with transformers 5 or later.",
 	},
 	{
+		name:     "training-fsdp-sharded",
+		severity: Warning,
+		title:    "FSDP will save shards and no adapter",
+		cause:    "With a sharded or local state dict, transformers' Trainer writes no adapter_model.safetensors, only each process's part (pytorch_model_fsdp_0/). The adapter has to be put together from the parts afterwards.",
+		fix: "Gather the weights when they are saved; for an adapter that is small. In accelerate's YAML, or in fsdp_config of the trainer's settings:\n" +
+			"\tfsdp_state_dict_type: FULL_STATE_DICT\n" +
+			"axolotl can keep sharded checkpoints and gather at the end, with final_state_dict_type: FULL_STATE_DICT in fsdp_config. " +
+			"In a script of your own, before the last save:\n" +
+			"\ttrainer.accelerator.state.fsdp_plugin.set_state_dict_type('FULL_STATE_DICT')",
+	},
+	{
+		name:     "training-safetensors-old",
+		severity: Warning,
+		title:    "safetensors is older than 0.4.4",
+		cause:    "The run keeps weights in parts. When a save goes wrong and nothing was gathered, safetensors before 0.4.4 writes a file of 48 bytes whose header is invalid, and every reader answers with InvalidHeaderDeserialization (\"invalid JSON in header\").",
+		fix:      "Install a newer one:\n\tpip install 'safetensors>=0.4.4'",
+	},
+	{
+		name:     "training-setting-auto",
+		severity: Warning,
+		title:    "A setting that decides how weights are saved is auto",
+		cause:    "transformers and accelerate replace auto in the DeepSpeed config by values of their own. For the stage that is 2, and for gathering it is false, unless the environment says otherwise; DeepSpeed by itself does not know the word.",
+		fix: "Write the values that are meant into the DeepSpeed config:\n" +
+			"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}",
+	},
+	{
+		name:     "training-setting-renamed",
+		severity: Warning,
+		title:    "The setting that gathers weights has its old name",
+		cause:    "stage3_gather_fp16_weights_on_model_save is deprecated. DeepSpeed 0.19 still takes it and logs a warning; whatever else reads the config, accelerate among them, knows the new name only.",
+		fix:      "Rename it in the DeepSpeed config:\n\t\"stage3_gather_16bit_weights_on_model_save\": true",
+	},
+	{
+		name:     "training-settings-conflict",
+		severity: Warning,
+		title:    "Settings of the run contradict each other",
+		cause:    "The ZeRO stage, or whether weights are gathered, is set in accelerate's YAML and in the DeepSpeed config. accelerate launch refuses to start with both; a run that is started otherwise does not read accelerate's YAML at all.",
+		fix: "Keep them in one place. In accelerate's YAML, leave of deepspeed_config only:\n" +
+			"\tdeepspeed_config_file: ds_config.json\n" +
+			"\tzero3_init_flag: true\n" +
+			"and set the rest in the DeepSpeed config:\n" +
+			"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}",
+	},
+	{
+		name:     "training-settings-unreadable",
+		severity: Warning,
+		title:    "Settings of the run cannot be read",
+		cause:    "The file is no JSON or YAML mapping: a typing mistake, or it was cut off. What it says about saving is not known.",
+		fix:      "Correct it. For JSON, Python names the place:\n\tpython -m json.tool {file}",
+	},
+	{
+		name:     "training-stage-text",
+		severity: Warning,
+		title:    "The ZeRO stage is a text where a number is meant",
+		cause:    "DeepSpeed takes \"3\" for 3 and splits the weights. accelerate and transformers compare it with the number, so they take the run for another stage and save what the process holds: tensors of shape [0].",
+		fix:      "Take the quotes away in the DeepSpeed config:\n\t\"stage\": 3",
+	},
+	{
+		name:     "training-zero3-ungathered",
+		severity: Warning,
+		title:    "Under ZeRO-3 the adapter will be saved empty",
+		cause:    "With stage 3 each process holds only a part of the weights. When they are not gathered, the Trainer of transformers before 5.0 writes an adapter_model.safetensors without tensors (40 bytes); the values are in DeepSpeed's checkpoint only. transformers 5.0 and later gather adapters by themselves.",
+		fix: "Set this in the DeepSpeed config:\n" +
+			"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}\n" +
+			"In accelerate's YAML, under deepspeed_config, the same setting is:\n" +
+			"\tzero3_save_16bit_model: true\n" +
+			"Or install a transformers that gathers adapters, and list it with the other packages of the run:\n" +
+			"\tpip install 'transformers>=5.0'",
+	},
+	{
 		name:  "type-never",
 		title: "An adapter of this kind has no merged weights",
 		cause: "It changes no weights, its effect depends on the input, or it depends on something that cannot be had again, so no fixed weights compute the same.",
@@ -720,7 +790,7 @@ var codes = []code{
 	{
 		name:  "weights-whole-model",
 		title: "A whole model was saved in place of the adapter",
-		cause: "The weights are those of a model, and no tensor of an adapter is among them: training saved the merged or the plain model (merge_and_unload before the save, save_model of a model that is not PEFT's), or the state dict of the base alone.",
+		cause: "There are the weights of a model where those of an adapter should be: training saved the merged or the plain model (merge_and_unload before the save, save_model of a model that is not PEFT's), or the whole PEFT model with the adapter's tensors somewhere in it (lora_A.default.weight).",
 		fix:   "If it is the trained model, it needs no adapter: rename the file to model.safetensors and put the base's config.json and tokenizer beside it. Else save the adapter from the PEFT model:\n\tmodel.save_pretrained('OUT')",
 	},
 	{
