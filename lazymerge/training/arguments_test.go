@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lorafs/lazymerge/torchfile/pickle"
 )
 
 // sampleArguments gives a directory that holds a sample as training_args.bin.
@@ -65,5 +67,23 @@ func TestArgumentsBroken(t *testing.T) {
 	}
 	if got := kinds(t, filepath.Join(dir, "training_args.bin")); !slices.Equal(got, []Kind{Unreadable}) {
 		t.Errorf("named: %v", got)
+	}
+}
+
+// TestPickledIsBounded converts values that hold themselves, as a pickle's memo allows.
+func TestPickledIsBounded(t *testing.T) {
+	list := &pickle.List{}
+	list.Items = []any{list}
+	wide := &pickle.List{}
+	for range 10 {
+		wide.Items = append(wide.Items, wide)
+	}
+	object := &pickle.Object{}
+	object.Args = pickle.Tuple{object}
+	for _, v := range []any{list, wide, object} {
+		r := pickled{}
+		if _, err := r.value(v, 0); err == nil {
+			t.Errorf("%T ends", v)
+		}
 	}
 }
