@@ -20,6 +20,7 @@ func commands(io stdio, cacheDefault string) []*cli.Command {
 		lsCommand(io),
 		verifyCommand(io),
 		exportCommand(io),
+		recoverCommand(io),
 		doctorCommand(io),
 		benchCommand(io),
 		demoCommand(io),

@@ -3,6 +3,7 @@
     python plain.py --out DIR
 
 A case is a directory like those of zero.py: checkpoint-2/ and adapter.safetensors.
+base/ is the model that most cases adapt.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
+    models.base().save_pretrained(out / "base")
     save(models.adapted("saved"), out / "plain-bin", whole)
     save(models.adapted("dora"), out / "plain-sharded", sharded, config=False)
     save(models.adapted("tokens"), out / "plain-compiled", compiled)

@@ -1,0 +1,55 @@
+package diagnose
+
+import (
+	"lorafs/lazymerge/checkpoint"
+	"lorafs/lazymerge/recovery"
+)
+
+// explainCheckpoint explains what keeps a checkpoint from being put together.
+func explainCheckpoint(err error) []Finding {
+	switch e := err.(type) {
+	case *checkpoint.NotFoundError:
+		return one(finding("checkpoint-not-found", e.Path, "", e.Error(), nil))
+	case *checkpoint.LatestError:
+		return one(finding("checkpoint-latest", e.File, "", e.Error(), nil))
+	case *checkpoint.RanksError:
+		return one(finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir}))
+	case *checkpoint.MixedError:
+		return one(finding("checkpoint-mixed", e.File, "", e.Error(), nil))
+	case *checkpoint.LayoutError:
+		return one(finding("checkpoint-damaged", e.File, e.Tensor, e.Error(), nil))
+	case *checkpoint.UnsupportedError:
+		return one(finding("checkpoint-unsupported", e.File, "", e.Error(), nil))
+	case *checkpoint.ReadError:
+		return explainRead(e)
+	}
+	return explainRecovery(err)
+}
+
+// explainRead takes the advice on the cause and says for which tensor.
+func explainRead(e *checkpoint.ReadError) []Finding {
+	found := explain(e.Err)
+	if found == nil {
+		return one(finding("checkpoint-damaged", e.File, e.Tensor, e.Error(), nil))
+	}
+	for i := range found {
+		found[i].File, found[i].Tensor, found[i].Message = e.File, e.Tensor, e.Error()
+	}
+	return found
+}
+
+func explainRecovery(err error) []Finding {
+	switch e := err.(type) {
+	case *recovery.NoAdapterError:
+		return one(finding("checkpoint-no-adapter", e.Path, "", e.Error(), nil))
+	case *recovery.ChoiceError:
+		return one(finding("checkpoint-several-names", e.Path, "", e.Error(), nil))
+	case *recovery.ConfigError:
+		return one(finding("checkpoint-config-missing", e.Path, "", e.Error(), nil))
+	case *recovery.AlphaError:
+		return one(finding("checkpoint-alpha-missing", e.Path, "", e.Error(), nil))
+	case *recovery.UnfitError:
+		return one(finding("checkpoint-unfit", e.Checkpoint, "", e.Error(), nil))
+	}
+	return nil
+}
