@@ -70,12 +70,19 @@ func (c *Checkpoint) openTorch(path string) (*torchfile.File, error) {
 
 // whole is a tensor that lies in one piece in a torch file.
 func whole(name, file string, t *torchfile.Tensor) (*Tensor, error) {
-	if !sane(t.Shape) || t.DType.Bits()%8 != 0 || t.DType.Bits() == 0 {
+	if !usable(t) {
 		return nil, &LayoutError{File: file, Tensor: name, Reason: "its shape or its dtype is not usable"}
 	}
 	out := &Tensor{Name: name, DType: t.DType, Saved: t.DType, Shape: t.Shape, grid: []int64{t.Elements()}}
 	out.chunks = []chunk{{offsets: []int64{0}, sizes: []int64{t.Elements()}, from: t, file: file}}
 	return out, nil
+}
+
+// usable: whole bytes, and no more of them than the storage has, so that no small file
+// expands to a large one.
+func usable(t *torchfile.Tensor) bool {
+	width := int64(t.DType.Bits())
+	return sane(t.Shape) && width > 0 && width%8 == 0 && (t.Elements() == 0 || t.Storage != nil && t.Bytes() <= t.Storage.Bytes)
 }
 
 // stored adapts a tensor of a safetensors file to a source.

@@ -41,7 +41,7 @@ func (s saved) with(use func(t *torchfile.Tensor) error) (err error) {
 		return &LayoutError{File: s.path, Reason: "it holds " + kindOf(f.Root()) + " and no tensor"}
 	}
 	same := slices.Equal(t.Shape, s.shape) || s.flat && len(t.Shape) == 1 && t.Shape[0] == product(s.shape)
-	if t.DType != s.dtype || !same {
+	if t.DType != s.dtype || !same || !usable(t) {
 		return &LayoutError{File: s.path, Reason: fmt.Sprintf("it holds a tensor %s %v in place of one %s %v", t.DType, t.Shape, s.dtype, s.shape)}
 	}
 	return use(t)

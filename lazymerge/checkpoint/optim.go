@@ -39,7 +39,7 @@ func (c *Checkpoint) readOptims(z *zeroDir, m *zeroModel) ([]*zeroOptim, error) 
 	first := all[0]
 	if int(first.world) != len(all) {
 		e := &RanksError{Dir: z.dir, Files: "optimizer states", Have: len(all), Want: int(first.world), By: fmt.Sprintf("%q", filepath.Base(first.file))}
-		for rank := len(all); rank < int(min(first.world, maxRanks)); rank++ {
+		for rank := len(all); rank < int(min(first.world, int64(len(all)+maxMissing))); rank++ {
 			e.Missing = append(e.Missing, withRank(filepath.Base(first.file), rank))
 		}
 		return nil, e
@@ -129,7 +129,7 @@ func (f *fields) flatTensors(key string) []*torchfile.Tensor {
 		case !ok:
 			f.fail(key, "a list of tensors", item)
 			return nil
-		case len(t.Shape) != 1 || t.Shape[0] < 0 || !sane(t.Shape) || !floating(t.DType):
+		case len(t.Shape) != 1 || t.Shape[0] < 0 || !usable(t) || !floating(t.DType):
 			f.fail(key, "a list of vectors", t)
 			return nil
 		}

@@ -107,6 +107,9 @@ func groupByRank(dir string, names []string) (*zeroDir, error) {
 	return z, nil
 }
 
+// maxMissing bounds the list of files that are not there.
+const maxMissing = 1000
+
 // maxRanks bounds the table of files that one name with a high rank asks for.
 const maxRanks = 1 << 20
 
@@ -131,21 +134,22 @@ func place(files *[]string, rank, shard, path string) error {
 // complete checks that no rank below the highest is missing.
 func (z *zeroDir) complete(files []string) error {
 	var missing []string
-	named := ""
+	named, have := "", 0
 	for _, f := range files {
 		if f != "" {
 			named = f
+			have++
 		}
 	}
 	for rank, f := range files {
-		if f == "" {
+		if f == "" && len(missing) < maxMissing {
 			missing = append(missing, withRank(filepath.Base(named), rank))
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	return &RanksError{Dir: z.dir, Files: "ranks", Have: len(files) - len(missing), Want: len(files), By: fmt.Sprintf("%q", filepath.Base(named)), Missing: missing}
+	return &RanksError{Dir: z.dir, Files: "ranks", Have: have, Want: len(files), By: fmt.Sprintf("%q", filepath.Base(named)), Missing: missing}
 }
 
 // withRank is the name of another rank's file.
@@ -324,6 +328,7 @@ func (c *Checkpoint) addModule(m *zeroModel) error {
 			trained[p.name] = true
 		}
 	}
+	byName := make(map[string]*Tensor)
 	for k, v := range m.module.All() {
 		name, okName := k.(string)
 		t, okTensor := v.(*torchfile.Tensor)
@@ -336,10 +341,11 @@ func (c *Checkpoint) addModule(m *zeroModel) error {
 		}
 		out.Trained = trained[name]
 		c.Tensors = append(c.Tensors, out)
+		byName[name] = out
 	}
 	for _, g := range m.groups {
 		for _, p := range g {
-			t := c.Tensor(p.name)
+			t := byName[p.name]
 			if t == nil || !slices.Equal(t.Shape, p.shape) {
 				return &LayoutError{File: m.file, Tensor: p.name, Reason: fmt.Sprintf("module has no such tensor of shape %v", p.shape)}
 			}

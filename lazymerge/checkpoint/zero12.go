@@ -127,27 +127,23 @@ func (f *flatGroup) checkLengths(m *zeroModel, ranks []*zeroOptim, g int) error 
 // checkSlices holds DeepSpeed's own table of where parameters lie against the layout. It
 // follows the order of the model, so it is of use only where the layout does as well.
 func (f *flatGroup) checkSlices(ranks []*zeroOptim, g int) error {
-	for r, o := range ranks {
-		if g >= len(o.slices) || o.slices[g] == nil || !f.inOrder(ranks, g) {
-			continue
-		}
-		seen := make(map[string]bool)
-		for i, p := range f.params {
-			f.eachPart(i, func(rank int, _, inPart, n int64) {
-				if rank != r {
-					return
-				}
-				v, _ := o.slices[g].Get(p.name)
-				a, _ := attributes(v, "numel", "start")
-				numel, okN := integer(a["numel"])
-				start, okS := integer(a["start"])
-				seen[p.name] = okN && okS && numel == n && start == inPart
-			})
-		}
-		for _, p := range f.params {
-			if ok, inPart := seen[p.name]; inPart && !ok {
-				return &LayoutError{File: o.file, Tensor: p.name, Reason: "param_slice_mappings says that it lies elsewhere, as if the file were another rank's"}
+	if !f.inOrder(ranks, g) {
+		return nil
+	}
+	for i, p := range f.params {
+		var err error
+		f.eachPart(i, func(rank int, _, inPart, n int64) {
+			o := ranks[rank]
+			v, _ := o.slices[g].Get(p.name)
+			a, _ := attributes(v, "numel", "start")
+			numel, okN := integer(a["numel"])
+			start, okS := integer(a["start"])
+			if err == nil && (!okN || !okS || numel != n || start != inPart) {
+				err = &LayoutError{File: o.file, Tensor: p.name, Reason: "param_slice_mappings says that it lies elsewhere, as if the file were another rank's"}
 			}
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -156,22 +152,22 @@ func (f *flatGroup) checkSlices(ranks []*zeroOptim, g int) error {
 // inOrder tells whether the tables of the ranks name the parameters in the layout's
 // order, which round_robin_gradients changes.
 func (f *flatGroup) inOrder(ranks []*zeroOptim, g int) bool {
-	var named []string
+	at := 0 // of the parameter that a table may name next
 	for _, o := range ranks {
 		if g >= len(o.slices) || o.slices[g] == nil {
 			return false
 		}
 		for k := range o.slices[g].All() {
-			if name, ok := k.(string); ok && !slices.Contains(named, name) {
-				named = append(named, name)
+			switch {
+			case at < len(f.params) && k == f.params[at].name:
+				at++
+			case at > 0 && k == f.params[at-1].name: // it goes on here
+			default:
+				return false
 			}
 		}
 	}
-	var want []string
-	for _, p := range f.params {
-		want = append(want, p.name)
-	}
-	return slices.Equal(named, want)
+	return at == len(f.params)
 }
 
 // addFrozen12 adds the frozen parameters: stage 2 saves them whole, stage 1 leaves them

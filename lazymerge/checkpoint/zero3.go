@@ -109,7 +109,7 @@ func (c *Checkpoint) addFrozen3(models []*zeroModel) error {
 				v, _ = m.parts.Get(p.name)
 			}
 			piece, ok := v.(*torchfile.Tensor)
-			if !ok || piece.Elements() != part || r > 0 && piece.DType != t.DType {
+			if !ok || !usable(piece) || piece.Elements() != part || r > 0 && piece.DType != t.DType {
 				return &LayoutError{File: m.file, Tensor: p.name, Reason: fmt.Sprintf("frozen_param_fragments has no part of %d elements", part)}
 			}
 			t.DType, t.Saved = piece.DType, piece.DType
@@ -117,9 +117,6 @@ func (c *Checkpoint) addFrozen3(models []*zeroModel) error {
 			if n := min(part, max(p.numel()-begin, 0)); n > 0 {
 				t.chunks = append(t.chunks, chunk{offsets: []int64{begin}, sizes: []int64{n}, from: piece, file: m.file})
 			}
-		}
-		if t.DType.Bits() == 0 || t.DType.Bits()%8 != 0 {
-			return &LayoutError{File: models[0].file, Tensor: p.name, Reason: "its dtype is not usable"}
 		}
 		if err := t.checkTiling(models[0].file); err != nil {
 			return err
