@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"maps"
@@ -34,6 +35,15 @@ func TestTorchFiles(t *testing.T) {
 	if out, err := exec.Command(python, "torch/files.py", dir).CombinedOutput(); err != nil {
 		t.Fatalf("files.py: %v\n%s", err, out)
 	}
+	testTorchFiles(t, dir, 80)
+}
+
+// TestTorchFileSamples is TestTorchFiles without Python.
+func TestTorchFileSamples(t *testing.T) {
+	testTorchFiles(t, "../lazymerge/torchfile/testdata/samples", 10)
+}
+
+func testTorchFiles(t *testing.T, dir string, least int) {
 	text, err := os.ReadFile(filepath.Join(dir, "expected.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +52,7 @@ func TestTorchFiles(t *testing.T) {
 	if err := json.Unmarshal(text, &files); err != nil {
 		t.Fatal(err)
 	}
-	if len(files) < 50 {
+	if len(files) < least {
 		t.Fatalf("files.py made %d files", len(files))
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -164,6 +174,77 @@ func comparePart(t *testing.T, path string, v *torchfile.Tensor, values []byte) 
 			if err := v.ReadAt(part, first); err != nil || !slices.Equal(part, values[first*width:end*width]) {
 				t.Fatalf("%q elements [%d, %d): %x, %v", path, first, end, part, err)
 			}
+		}
+	}
+}
+
+// everyNth thins the golden cases out: each is mounted twice.
+const everyNth = 12
+
+// TestTorchAdapters mounts golden adapters whose weights torch.save has written, and
+// compares every file with what the safetensors show.
+func TestTorchAdapters(t *testing.T) {
+	python := needPython(t)
+	needFUSE(t)
+	var cases []*golden
+	args := []string{"torch/adapters.py", t.TempDir()}
+	for i, g := range readGoldens(t, "testdata/goldens") {
+		if i%everyNth == 0 && g.Stack == nil && g.Expect != "refuse" {
+			cases = append(cases, g)
+			args = append(args, g.adapter())
+		}
+	}
+	if out, err := exec.Command(python, args...).CombinedOutput(); err != nil {
+		t.Fatalf("adapters.py: %v\n%s", err, out)
+	}
+	for i, g := range cases {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			want := mounted(t, append(g.flags(), g.base, g.adapter())...)
+			got := mounted(t, append(g.flags(), g.base, filepath.Join(args[1], strconv.Itoa(i)))...)
+			sameFiles(t, want, got)
+		})
+	}
+}
+
+// sampleTorchAdapter is the adapter of a golden case, saved by torch.save.
+const sampleTorchAdapter, sampleTorchCase = "testdata/torch/adapter", "llama-all-linear"
+
+// TestTorchSample is TestTorchAdapters without Python.
+func TestTorchSample(t *testing.T) {
+	needFUSE(t)
+	g, err := readGolden("testdata/goldens", filepath.Join("testdata/goldens/cases", sampleTorchCase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameFiles(t, mounted(t, append(g.flags(), g.base, g.adapter())...), mounted(t, append(g.flags(), g.base, sampleTorchAdapter)...))
+}
+
+// sameFiles compares the files that two mounts show.
+func sameFiles(t *testing.T, want, got string) {
+	t.Helper()
+	entries, err := os.ReadDir(want)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("%s shows %d files: %v", want, len(entries), err)
+	}
+	others, err := os.ReadDir(got)
+	if err != nil || len(others) != len(entries) {
+		t.Fatalf("%s shows %d files, wanted %d: %v", got, len(others), len(entries), err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		a, err := os.ReadFile(filepath.Join(want, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(got, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s differs", e.Name())
 		}
 	}
 }

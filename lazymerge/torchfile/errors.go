@@ -23,6 +23,7 @@ const (
 	BadStorage                    // a storage is described in a way that means nothing
 	BadTensor                     // a tensor leaves its storage, or has no sane shape
 	UnknownDType                  // elements that have no form here
+	NotTensors                    // other values than tensors by their names
 	BadIndex                      // the index of a sharded file is refused
 )
 
@@ -42,6 +43,7 @@ var kinds = [...]string{
 	BadStorage:    "invalid storage",
 	BadTensor:     "invalid tensor",
 	UnknownDType:  "unsupported element type",
+	NotTensors:    "other values than named tensors",
 	BadIndex:      "refused index",
 }
 
@@ -57,6 +59,7 @@ func (k Kind) String() string {
 type Error struct {
 	Path   string
 	Kind   Kind
+	Tensor string // at fault, "" when it is none by name
 	Detail string // what was found, "" when the kind says it all
 	Err    error  // cause
 }
@@ -67,6 +70,9 @@ func (e *Error) Error() string {
 		b.WriteString(e.Path + ": ")
 	}
 	b.WriteString(e.Kind.String())
+	if e.Tensor != "" {
+		b.WriteString(" `" + shorten(e.Tensor) + "`")
+	}
 	if e.Detail != "" {
 		b.WriteString(": " + e.Detail)
 	}

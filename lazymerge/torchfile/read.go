@@ -153,7 +153,7 @@ func (t *Tensor) Named(name string) (*safetensors.Tensor, error) {
 	}
 	info := safetensors.Info{Name: name, DType: t.DType, Shape: t.Shape}
 	f := t.Storage.file
-	if t.contiguous() && (!f.big || t.typ.bytes == 1) {
+	if t.inPlace() {
 		begin := f.base + t.Storage.start() + t.Offset*t.typ.bytes
 		if t.Elements() == 0 {
 			begin = 0
@@ -161,13 +161,18 @@ func (t *Tensor) Named(name string) (*safetensors.Tensor, error) {
 		return f.mapping.Tensor(info, begin)
 	}
 	if t.Bytes() > max(t.Storage.Bytes, smallCopy) || t.Bytes() > math.MaxInt {
-		return nil, &Error{Path: f.Path(), Kind: BadTensor, Detail: fmt.Sprintf("%q has %d bytes of values in a storage of %d", shorten(name), t.Bytes(), t.Storage.Bytes)}
+		return nil, &Error{Path: f.Path(), Kind: BadTensor, Tensor: name, Detail: fmt.Sprintf("%d bytes of values in a storage of %d", t.Bytes(), t.Storage.Bytes)}
 	}
 	data := make([]byte, t.Bytes())
 	if err := t.ReadAt(data, 0); err != nil {
 		return nil, err
 	}
 	return safetensors.FromBytes(info, data)
+}
+
+// inPlace reports whether the values are bytes of the file as they are.
+func (t *Tensor) inPlace() bool {
+	return t.contiguous() && (!t.Storage.file.big || t.typ.bytes == 1)
 }
 
 // smallCopy is how large a copy of an expanded view may be.

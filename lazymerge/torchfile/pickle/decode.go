@@ -33,7 +33,7 @@ const (
 // bytes for 4; nothing real comes near the sum.
 const (
 	budgetBase    = 1 << 20
-	budgetPerByte = 96
+	budgetPerByte = 128
 )
 
 // Error says where a pickle is broken or refused.
