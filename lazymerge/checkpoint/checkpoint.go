@@ -57,11 +57,11 @@ func (c *Checkpoint) Close() error {
 	return errors.Join(errs...)
 }
 
-// openTorch opens a file that the checkpoint keeps.
+// openTorch opens a file that the checkpoint keeps. Error: *ReadError.
 func (c *Checkpoint) openTorch(path string) (*torchfile.File, error) {
 	f, err := torchfile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, &ReadError{File: path, Err: err}
 	}
 	c.closers = append(c.closers, f.Close)
 	c.fresh = append(c.fresh, f.Unchanged)

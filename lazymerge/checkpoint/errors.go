@@ -73,14 +73,17 @@ type UnsupportedError struct {
 
 func (e *UnsupportedError) Error() string { return fmt.Sprintf("%q: %s", e.File, e.Reason) }
 
-// ReadError says which tensor could not be read.
+// ReadError says which file, or which tensor in it, could not be read.
 type ReadError struct {
 	File   string
-	Tensor string
+	Tensor string // "" when the file could not be opened
 	Err    error
 }
 
 func (e *ReadError) Error() string {
+	if e.Tensor == "" {
+		return e.Err.Error()
+	}
 	return fmt.Sprintf("%q: reading %q: %v", e.File, shorten(e.Tensor), e.Err)
 }
 

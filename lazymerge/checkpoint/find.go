@@ -31,7 +31,7 @@ const maxListed = 200_000
 // Open finds out what lies at path and opens it: a checkpoint's directory, the one of
 // its step, a run's output (its newest checkpoint), or a file. Errors: *NotFoundError,
 // *LatestError, *RanksError, *MixedError, *LayoutError, *UnsupportedError,
-// *fs.PathError, those of torchfile and safetensors.
+// *ReadError, *fs.PathError.
 func Open(path string, v Values) (*Checkpoint, error) {
 	c := &Checkpoint{Path: path}
 	if err := c.open(path, v, 0); err != nil {

@@ -34,7 +34,7 @@ func (c *Checkpoint) addFile(path string) error {
 func (c *Checkpoint) addSafetensors(path string) error {
 	f, err := safetensors.Open(path)
 	if err != nil {
-		return err
+		return &ReadError{File: path, Err: err}
 	}
 	c.closers = append(c.closers, f.Close)
 	c.fresh = append(c.fresh, f.Unchanged)

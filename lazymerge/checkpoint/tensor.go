@@ -55,7 +55,7 @@ func (t *Tensor) Bytes() int64 { return t.Elements() * t.width() }
 func (t *Tensor) width() int64 { return int64(t.DType.Bits() / 8) }
 
 // ReadAt reads elements first, first+1, … in C order, as many as dst has room for.
-// Bounds outside the tensor panic. Errors: *ReadError, those of torchfile and safetensors.
+// Bounds outside the tensor panic. Error: *ReadError.
 func (t *Tensor) ReadAt(dst []byte, first int64) error {
 	n := int64(len(dst)) / t.width()
 	if first < 0 || first+n > t.Elements() || int64(len(dst))%t.width() != 0 {

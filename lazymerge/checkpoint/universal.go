@@ -57,7 +57,7 @@ func (c *Checkpoint) addUniversal(dir string, m *zeroModel, p param) error {
 	}
 	from := saved{path: path, length: -1, dtype: safetensors.F32, shape: p.shape, flat: true}
 	if err := from.with(func(*torchfile.Tensor) error { return nil }); err != nil {
-		return err
+		return &ReadError{File: path, Err: err}
 	}
 	t := &Tensor{
 		Name: p.name, DType: safetensors.F32, Shape: p.shape, Trained: true,

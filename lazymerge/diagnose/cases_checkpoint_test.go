@@ -51,6 +51,8 @@ func init() {
 		{"checkpoint-alpha-missing", recoverFrom("plain-sharded", recovery.Options{}, nothing)},
 		{"checkpoint-config-missing", recoverFrom("stage3-world3-fp16-tokens", recovery.Options{}, removed("adapter_config.json"))},
 		{"checkpoint-damaged", recoverFrom("fsdp1-sharded", recovery.Options{}, written("pytorch_model_fsdp_0/__1_0.distcp", ""))},
+		{"checkpoint-damaged", recoverFrom("stage3-world2-bf16", recovery.Options{}, written(optim1, "x"))},
+		{"checkpoint-damaged", recoverFrom("plain-compiled", recovery.Options{}, written("model.safetensors", "x"))},
 		{"checkpoint-damaged", given(&checkpoint.ReadError{File: "f", Tensor: "t", Err: os.ErrInvalid})},
 		{"checkpoint-latest", recoverFrom("stage1-world2-bf16", recovery.Options{}, written("latest", "global_step9"))},
 		{"checkpoint-mixed", recoverFrom("stage1-world2-bf16", recovery.Options{}, func(t *testing.T, dir string) {

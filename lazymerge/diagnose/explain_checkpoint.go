@@ -1,8 +1,12 @@
 package diagnose
 
 import (
+	"errors"
+
 	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/recovery"
+	"lorafs/lazymerge/torchfile"
+	"lorafs/safetensors"
 )
 
 // explainCheckpoint explains what keeps a checkpoint from being put together.
@@ -26,10 +30,14 @@ func explainCheckpoint(err error) []Finding {
 	return explainRecovery(err)
 }
 
-// explainRead takes the advice on the cause and says for which tensor.
+// explainRead leaves what is wrong with the content to the checkpoint's own advice, since
+// that on adapter files points back to the checkpoint, and takes the advice on the rest.
 func explainRead(e *checkpoint.ReadError) []Finding {
+	var torch *torchfile.Error
+	var format *safetensors.Error
+	var layout *checkpoint.LayoutError
 	found := explain(e.Err)
-	if found == nil {
+	if found == nil || errors.As(e.Err, &torch) || errors.As(e.Err, &format) || errors.As(e.Err, &layout) {
 		return one(finding("checkpoint-damaged", e.File, e.Tensor, e.Error(), nil))
 	}
 	for i := range found {
