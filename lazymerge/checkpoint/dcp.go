@@ -266,6 +266,9 @@ func stripRoot(tensors []dcpTensor) {
 func (c *Checkpoint) addDCP(dir string, m *metadata, t *dcpTensor, sizes map[string]int64) error {
 	out := &Tensor{Name: t.name, DType: t.dtype, Saved: t.dtype, Shape: t.shape, grid: t.shape}
 	for _, ch := range t.chunks {
+		if product(ch.sizes) == 0 {
+			continue // of a rank that got nothing
+		}
 		place, ok := m.places[placeKey(t.key, ch.offsets)]
 		if !ok {
 			return m.bad(t.name, fmt.Sprintf("storage_data has no place for its chunk at %v", ch.offsets))

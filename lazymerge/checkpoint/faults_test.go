@@ -229,6 +229,8 @@ func TestRefusedNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"zero_pp_rank_0_mp_rank_01_optim_states.pt":              "tensor parallel",
 		"mp_rank_01_model_states.pt":                             "tensor parallel",
+		"layer_01-model_00-model_states.pt":                      "files of their own",
+		"layer_0_expert_3_mp_rank_00_model_states.pt":            "files of their own",
 		"bf16_zero_pp_rank_999999999_mp_rank_00_optim_states.pt": "no such number",
 	} {
 		dir := copyCase(t, "stage2-world2-fp16")

@@ -19,7 +19,8 @@ var (
 	optimName  = regexp.MustCompile(`^(?:bf16_)?zero_pp_rank_(\d{1,9})_mp_rank_(\d{2,9})_optim_states\.pt$`)
 	modelName  = regexp.MustCompile(`^(?:zero_pp_rank_(\d{1,9})_)?mp_rank_(\d{2,9})_model_states\.pt$`)
 	stepName   = regexp.MustCompile(`^(?:global_step|checkpoint-)(\d{1,18})$`)
-	rankedName = regexp.MustCompile(`^pytorch_model_fsdp(?:_\d+)?_rank\d+\.bin$`)
+	layerName  = regexp.MustCompile(`^(?:layer_\d+.*model_states|expp_rank_\d+.*_optim_states)\.pt$`)
+	rankedName = regexp.MustCompile(`^(?:pytorch_model_fsdp(?:_\d+)?_rank\d+\.bin|model_world_size_\d+_rank_\d+\.pt)$`)
 )
 
 // Files that name the directory of the newest step.

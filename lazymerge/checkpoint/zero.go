@@ -30,6 +30,9 @@ func (p param) numel() int64 { return product(p.shape) }
 
 // openZero opens the directory of a step.
 func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
+	if err := refuseLayers(dir, names); err != nil {
+		return err
+	}
 	files, err := groupByRank(dir, names)
 	if err != nil {
 		return err
@@ -39,6 +42,9 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 		return err
 	}
 	m := models[0]
+	if m.groups == nil && v == Masters {
+		c.Notes = append(c.Notes, fmt.Sprintf("%q describes no fp32 values of an optimizer; those that the model computed with were taken", m.file))
+	}
 	switch {
 	case m.groups == nil || v == Model && !files.ranked:
 		// Stage 0, or what the model computed with: one file holds all values.
@@ -63,6 +69,16 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 		return c.addZero3(models, optims)
 	}
 	return c.addZero12(m, optims)
+}
+
+// refuseLayers refuses models whose layers or experts have files of their own.
+func refuseLayers(dir string, names []string) error {
+	for _, name := range names {
+		if layerName.MatchString(name) {
+			return &UnsupportedError{File: filepath.Join(dir, name), Reason: "layers or experts have files of their own (pipeline or expert parallel), and the parts are not put together"}
+		}
+	}
+	return nil
 }
 
 // groupByRank sorts the files of a directory by the ranks in their names.

@@ -71,6 +71,7 @@ func choose(c *checkpoint.Checkpoint, peftType string, config *peft.Config, adap
 	s := &selection{path: c.Path, adapter: adapter, all: c.Tensors}
 	keys := make([]peft.TrainingKey, len(c.Tensors))
 	tuned := make(map[string]bool) // modules with an adapter
+	roots := make(map[string]bool) // models with an adapter
 	for i, t := range c.Tensors {
 		k, err := peft.ParseTrainingKey(peftType, t.Name)
 		if err != nil {
@@ -79,14 +80,18 @@ func choose(c *checkpoint.Checkpoint, peftType string, config *peft.Config, adap
 		keys[i] = k
 		if k.Part == peft.PartOwn && k.Adapter == adapter {
 			tuned[k.Module] = true
+			roots[k.Root] = true
 		}
+	}
+	if len(roots) > 1 {
+		return nil, &NoAdapterError{Path: c.Path, Type: peftType, Reason: fmt.Sprintf("it holds those of several models (%q)", slices.Sorted(maps.Keys(roots)))}
 	}
 	bias := "none"
 	if config != nil {
 		bias = config.Bias
 	}
 	for i, t := range c.Tensors {
-		if s.belongs(keys[i], t, config, bias, tuned) {
+		if roots[keys[i].Root] && s.belongs(keys[i], t, config, bias, tuned) {
 			s.tensors = append(s.tensors, chosen{keys[i], t})
 		} else if t.Trained && keys[i].Part != peft.PartOwn && keys[i].Part != peft.PartSaved {
 			s.left = append(s.left, t.Name)

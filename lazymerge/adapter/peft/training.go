@@ -22,6 +22,7 @@ type TrainingKey struct {
 	Saved   string // what PEFT calls the tensor when it saves the adapter
 	Adapter string // its adapter's name in the model, "" where the key has none
 	Module  string // of the base's model, as PEFT names it
+	Root    string // what is in front of PEFT's model: "model" in a checkpoint of Lightning
 }
 
 const modelPrefix = "base_model.model"
@@ -35,11 +36,35 @@ func ParseTrainingKey(peftType, key string) (TrainingKey, error) {
 	if err != nil {
 		return TrainingKey{}, err
 	}
-	parts := stripWrappers(strings.Split(key, "."))
-	if k, ok := t.ownKey(parts); ok {
-		return k, nil
+	root, parts := cutRoot(unwrap(strings.Split(key, ".")))
+	parts = stripWrappers(parts)
+	k, ok := t.ownKey(parts)
+	if !ok {
+		k = wholeKey(parts)
 	}
-	return wholeKey(parts), nil
+	k.Root = join(root)
+	return k, nil
+}
+
+// cutRoot splits a name before PEFT's model.
+func cutRoot(parts []string) (root, rest []string) {
+	for i := 0; i+2 < len(parts); i++ {
+		if parts[i] == "base_model" && parts[i+1] == "model" {
+			return parts[:i], parts[i:]
+		}
+	}
+	return nil, parts
+}
+
+// unwrap drops what training puts around modules.
+func unwrap(parts []string) []string {
+	parts = slices.DeleteFunc(slices.Clone(parts), func(p string) bool {
+		return p == "_orig_mod" || p == "_fsdp_wrapped_module" || p == "_checkpoint_wrapped_module"
+	})
+	for len(parts) > 1 && parts[0] == "module" {
+		parts = parts[1:]
+	}
+	return parts
 }
 
 // ownKey reads a tensor of the type's own, or of trained tokens.

@@ -53,6 +53,17 @@ func TestTrainingNames(t *testing.T) {
 			}
 		}
 	}
+	for key, root := range map[string]string{
+		"model.base_model.model.m.lora_A.default.weight":                   "model",
+		"module._orig_mod.policy.base_model.model.m.lora_A.default.weight": "policy",
+		"base_model.model.base_model.model.m.lora_A.default.weight":        "",
+		"_orig_mod.module.base_model.model.m.lora_A.default.weight":        "",
+		"m.lora_A.default.weight":                                          "",
+	} {
+		if k, err := ParseTrainingKey("LORA", key); err != nil || k.Root != root || k.Part != PartOwn || !strings.HasSuffix(k.Saved, "m.lora_A.weight") {
+			t.Errorf("%s: %+v, %v", key, k, err)
+		}
+	}
 	for _, name := range Types() {
 		if !types[name] && name != "BONE" {
 			t.Errorf("no names of %s", name)
