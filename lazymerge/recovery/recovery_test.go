@@ -110,13 +110,66 @@ func TestAdapters(t *testing.T) {
 // At stage 3 only the optimizer's are saved, of which DeepSpeed's are the rounded ones.
 func TestSaved(t *testing.T) {
 	for _, name := range cases(t) {
-		if !strings.HasPrefix(name, "stage") {
+		if !strings.HasPrefix(name, "stage") && !strings.HasPrefix(name, "universal") {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			out, _ := rebuild(t, name, recovery.Options{DType: recovery.Saved})
 			sameFile(t, filepath.Join(out, "adapter_model.safetensors"), filepath.Join(checkpoints, name, "half.safetensors"))
 		})
+	}
+}
+
+// TestSavedNames takes state dicts in which PEFT has already named the tensors, and those
+// in which the model is a part of another.
+func TestSavedNames(t *testing.T) {
+	for _, name := range cases(t) {
+		truth := filepath.Join(checkpoints, name, "adapter.safetensors")
+		config := filepath.Join(checkpoints, name, "checkpoint-2/adapter_config.json")
+		if _, err := os.Stat(config); err != nil {
+			continue
+		}
+		for _, prefix := range []string{"", "_orig_mod.", "model."} {
+			from := filepath.Join(t.TempDir(), "model.safetensors")
+			renamed(t, truth, from, prefix)
+			out := filepath.Join(t.TempDir(), "adapter")
+			if _, err := recovery.Adapter(t.Context(), from, out, recovery.Options{Config: config}, recovery.Hooks{}); err != nil {
+				t.Errorf("%s, %q: %v", name, prefix, err)
+				continue
+			}
+			sameFile(t, filepath.Join(out, "adapter_model.safetensors"), truth)
+		}
+	}
+}
+
+// renamed copies a file with a prefix before each name.
+func renamed(t *testing.T, from, to, prefix string) {
+	t.Helper()
+	f, err := safetensors.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var tensors []*safetensors.Tensor
+	for _, x := range f.Tensors() {
+		b, err := x.Slice(0, x.Size())
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := x.Info
+		info.Name = prefix + info.Name
+		copied, err := safetensors.FromBytes(info, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensors = append(tensors, copied)
+	}
+	w, err := os.Create(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(safetensors.Write(w, nil, tensors), w.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 
