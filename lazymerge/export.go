@@ -47,28 +47,50 @@ func Export(ctx context.Context, m *Model, out string, progress func(done, total
 	if err := m.outside(filepath.Dir(out)); err != nil {
 		return fmt.Errorf("export to %s: %w", out, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return fmt.Errorf("export to %s: %w", out, err)
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".lorafs-")
+	err = WriteDir(out, func(tmp string) error { return m.exportTo(ctx, tmp, progress) })
 	if err != nil {
 		return fmt.Errorf("export to %s: %w", out, err)
 	}
+	return nil
+}
+
+// WriteDir makes the directory out, which must not exist or be empty: fill writes it
+// under a temporary name beside out, which is renamed at the end, so that out is either
+// absent or whole. Errors: ErrExists, *fs.PathError, those of fill.
+func WriteDir(out string, fill func(dir string) error) (err error) {
+	if err := vacant(out); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+".lorafs-")
+	if err != nil {
+		return err
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("export to %s: %w", out, err), os.RemoveAll(tmp))
+			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	return publish(tmp, out)
+}
+
+// exportTo writes the model's files into a directory.
+func (m *Model) exportTo(ctx context.Context, dir string, progress func(done, total int64)) error {
 	var done int64
 	total := m.Size()
 	for _, e := range m.entries {
 		if e.Hidden {
 			continue
 		}
-		if err := exportFile(ctx, m, e, filepath.Join(tmp, filepath.FromSlash(e.Path)), func(n int64) {
+		if err := exportFile(ctx, m, e, filepath.Join(dir, filepath.FromSlash(e.Path)), func(n int64) {
 			if done += n; progress != nil {
 				progress(done, total)
 			}
@@ -76,7 +98,7 @@ func Export(ctx context.Context, m *Model, out string, progress func(done, total
 			return err
 		}
 	}
-	return publish(tmp, out)
+	return nil
 }
 
 // outside says whether dir, which is to gain the output, lies in an input. Where it

@@ -21,6 +21,7 @@ func commands(io stdio, cacheDefault string) []*cli.Command {
 		checkCommand(io),
 		verifyCommand(io),
 		exportCommand(io),
+		recoverCommand(io),
 		doctorCommand(io),
 		benchCommand(io),
 		demoCommand(io),

@@ -42,6 +42,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("NO_COLOR", "1")
+			checkpoints, err := filepath.Abs("../../lazymerge/checkpoint/testdata")
+			if err != nil {
+				return err
+			}
+			env.Setenv("CHECKPOINTS", checkpoints)
 			env.Defer(func() { failOnLeftMounts(env.T(), env.WorkDir) })
 			return nil
 		},

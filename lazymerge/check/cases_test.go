@@ -188,6 +188,17 @@ var cases = []struct {
 // elsewhere are codes that no check of a path can bring about, or that need a flag or a
 // machine to be in a certain state; the tests of diagnose and of cmd/lorafs have them.
 var elsewhere = map[string]string{
+	"checkpoint-alpha-missing":    "of recover",
+	"checkpoint-config-missing":   "of recover",
+	"checkpoint-damaged":          "of recover",
+	"checkpoint-latest":           "of recover",
+	"checkpoint-mixed":            "of recover",
+	"checkpoint-no-tensors":       "of recover",
+	"checkpoint-not-found":        "of recover",
+	"checkpoint-ranks-missing":    "of recover",
+	"checkpoint-several-names":    "of recover",
+	"checkpoint-unfit":            "of recover",
+	"checkpoint-unsupported":      "of recover",
 	"checkpoint-broken":           "each checkpoint is opened, which tells more",
 	"checkpoint-several-adapters": "each of them is checked",
 	"disk-full":                   "of writing",

@@ -21,8 +21,8 @@ var lorafsCommand = regexp.MustCompile(`\blorafs ([a-z]+)\b((?: --[a-z-]+)*)`)
 // TestCodes checks the table's form. Advice may only name commands and flags that
 // this version has.
 func TestCodes(t *testing.T) {
-	commands := []string{"mount", "umount", "ls", "export", "verify", "check", "doctor", "demo", "version"}
-	flags := []string{"", "--allow-unused", "--allow-missing", "--allow-nonfinite", "--base", "--experts"}
+	commands := []string{"mount", "umount", "ls", "export", "recover", "verify", "check", "doctor", "demo", "version"}
+	flags := []string{"", "--adapter", "--allow-unused", "--allow-missing", "--allow-nonfinite", "--alpha", "--base", "--config", "--dtype", "--experts", "--full"}
 	kebab := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	for i, c := range codes {
 		if !kebab.MatchString(c.name) {
@@ -45,9 +45,6 @@ func TestCodes(t *testing.T) {
 				if inCommand && (!slices.Contains(commands, m[1]) || !slices.Contains(flags, strings.TrimSpace(m[2]))) {
 					t.Errorf("%s: advises %q", c.name, m[0])
 				}
-			}
-			if strings.Contains(text, "lorafs recover") {
-				t.Errorf("%s advises a command that does not exist", c.name)
 			}
 		}
 		if strings.Contains(c.title, "\n") || strings.HasSuffix(c.title, ".") {

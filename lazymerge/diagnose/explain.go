@@ -38,7 +38,7 @@ func Explain(err error) []Finding {
 func explain(err error) []Finding {
 	for e := err; e != nil; {
 		for _, known := range []func(error) []Finding{
-			explainLazymerge, explainModeldir, explainPeft, explainTransform, explainResolve, explainSafetensors, explainSystem,
+			explainLazymerge, explainModeldir, explainPeft, explainTransform, explainResolve, explainCheckpoint, explainSafetensors, explainSystem,
 		} {
 			if found := known(e); found != nil {
 				return found

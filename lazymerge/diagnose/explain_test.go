@@ -45,12 +45,16 @@ func TestCheckpointNearby(t *testing.T) {
 				"checkpoint-9/global_step10/layer_0_expert_0_mp_rank_00_model_states.pt":          "",
 				"checkpoint-9/global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt.incomplete": "",
 			}),
-			[]string{"global_step10 (1 file)", "checkpoint-9/zero_to_fp32.py "},
-			[]string{"newest whole checkpoint of this run"},
+			[]string{"global_step10 (1 file)", "lorafs recover ", "checkpoint-9/global_step10 ", "checkpoint-9/recovered"},
+			[]string{"newest whole checkpoint of this run", "python"},
 		},
 		"fsdp": {
 			add(map[string]string{"checkpoint-9/pytorch_model_fsdp_0/__0_0.distcp": ""}),
-			[]string{"accelerate merge-weights"}, nil,
+			[]string{"lorafs recover ", "checkpoint-9/pytorch_model_fsdp_0 ", "checkpoint-9/recovered"}, []string{"accelerate merge"},
+		},
+		"fsdp in one file": {
+			add(map[string]string{"checkpoint-9/pytorch_model_fsdp.bin": "x"}),
+			[]string{"lorafs recover ", "checkpoint-9/pytorch_model_fsdp.bin "}, nil,
 		},
 		"older checkpoint": {
 			add(map[string]string{"checkpoint-8/adapter_config.json": loraConfig, "checkpoint-8/adapter_model.safetensors": goodFile}),

@@ -26,7 +26,7 @@ func nearby(weights string) string {
 	}
 	dir := filepath.Dir(weights)
 	var ways []string
-	for _, find := range []func(string) string{nearZero, nearSharded, nearHealthy} {
+	for _, find := range []func(string) string{nearZero, nearFSDP, nearHealthy} {
 		if way := find(dir); way != "" {
 			ways = append(ways, way)
 		}
@@ -58,23 +58,20 @@ func globalSteps(root string) []string {
 	return steps
 }
 
+// zeroWay is the command that rebuilds the adapter beside the broken one. The step is
+// named, since the file latest may name another.
 func zeroWay(root, shards string, count int) string {
-	script := "-m deepspeed.utils.zero_to_fp32"
-	if copied := filepath.Join(root, "zero_to_fp32.py"); isFile(copied) {
-		script = shellWord(copied)
-	}
 	files := "1 file"
 	if count > 1 {
 		files = fmt.Sprintf("%d files", count)
 	}
-	out := filepath.Join(root, "recovered")
-	adapter := filepath.Join(root, "adapter_model.safetensors")
-	return fmt.Sprintf("The trained values need not be lost: a DeepSpeed checkpoint is near, in %s (%s). "+
-		"On a machine with torch and DeepSpeed, gather its values, then give them the names of an adapter file. The script unpickles the files, so run it on checkpoints of your own only:\n"+
-		"\tpython %s %s %s --safe_serialization --exclude_frozen_parameters --max_shard_size 1000GB\n"+
-		"\tpython -c \"import sys; from safetensors.torch import load_file, save_file; save_file({k.replace('.modules_to_save.default.', '.').replace('.default.', '.'): v for k, v in load_file(sys.argv[1]).items()}, sys.argv[2], {'format': 'pt'})\" %s %s",
-		shards, files, script, shellWord(root), shellWord(out),
-		shellWord(filepath.Join(out, "model.safetensors")), shellWord(adapter))
+	return fmt.Sprintf("The trained values need not be lost: a DeepSpeed checkpoint is near, in %s (%s). This rebuilds the adapter from it:\n\t%s",
+		shards, files, recoverCommand(shards, root))
+}
+
+// recoverCommand rebuilds an adapter in a new directory beside the checkpoint's files.
+func recoverCommand(checkpoint, root string) string {
+	return fmt.Sprintf("lorafs recover %s %s", shellWord(checkpoint), shellWord(filepath.Join(root, "recovered")))
 }
 
 func countShards(dir string) int {
@@ -87,22 +84,22 @@ func countShards(dir string) int {
 	return n
 }
 
-// nearSharded finds a sharded checkpoint of FSDP.
-func nearSharded(dir string) string {
+// nearFSDP finds a checkpoint of FSDP, sharded or in one file.
+func nearFSDP(dir string) string {
 	for _, root := range []string{dir, filepath.Dir(dir)} {
 		for _, name := range listDir(root) {
-			if !strings.HasPrefix(name, "pytorch_model_fsdp_") {
-				continue
-			}
-			for _, part := range listDir(filepath.Join(root, name)) {
-				if strings.HasSuffix(part, ".distcp") {
-					return fmt.Sprintf("The trained values need not be lost: a sharded FSDP checkpoint is near. accelerate gathers it:\n\taccelerate merge-weights %s %s",
-						shellWord(filepath.Join(root, name)), shellWord(filepath.Join(root, "merged")))
-				}
+			path := filepath.Join(root, name)
+			if name == "pytorch_model_fsdp.bin" && isFile(path) || strings.HasPrefix(name, "pytorch_model_fsdp_") && isSharded(path) {
+				return fmt.Sprintf("The trained values need not be lost: an FSDP checkpoint is near. This rebuilds the adapter from it:\n\t%s",
+					recoverCommand(path, root))
 			}
 		}
 	}
 	return ""
+}
+
+func isSharded(dir string) bool {
+	return slices.ContainsFunc(listDir(dir), func(name string) bool { return strings.HasSuffix(name, ".distcp") })
 }
 
 // nearHealthy finds the newest whole checkpoint of the run that the directory

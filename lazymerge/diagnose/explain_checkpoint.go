@@ -1,0 +1,63 @@
+package diagnose
+
+import (
+	"errors"
+
+	"lorafs/lazymerge/checkpoint"
+	"lorafs/lazymerge/recovery"
+	"lorafs/lazymerge/torchfile"
+	"lorafs/safetensors"
+)
+
+// explainCheckpoint explains what keeps a checkpoint from being put together.
+func explainCheckpoint(err error) []Finding {
+	switch e := err.(type) {
+	case *checkpoint.NotFoundError:
+		return one(finding("checkpoint-not-found", e.Path, "", e.Error(), nil))
+	case *checkpoint.LatestError:
+		return one(finding("checkpoint-latest", e.File, "", e.Error(), nil))
+	case *checkpoint.RanksError:
+		return one(finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir}))
+	case *checkpoint.MixedError:
+		return one(finding("checkpoint-mixed", e.File, "", e.Error(), nil))
+	case *checkpoint.LayoutError:
+		return one(finding("checkpoint-damaged", e.File, e.Tensor, e.Error(), nil))
+	case *checkpoint.UnsupportedError:
+		return one(finding("checkpoint-unsupported", e.File, "", e.Error(), nil))
+	case *checkpoint.ReadError:
+		return explainRead(e)
+	}
+	return explainRecovery(err)
+}
+
+// explainRead leaves what is wrong with the content to the checkpoint's own advice, since
+// that on adapter files points back to the checkpoint, and takes the advice on the rest.
+func explainRead(e *checkpoint.ReadError) []Finding {
+	var torch *torchfile.Error
+	var format *safetensors.Error
+	var layout *checkpoint.LayoutError
+	found := explain(e.Err)
+	if found == nil || errors.As(e.Err, &torch) || errors.As(e.Err, &format) || errors.As(e.Err, &layout) {
+		return one(finding("checkpoint-damaged", e.File, e.Tensor, e.Error(), nil))
+	}
+	for i := range found {
+		found[i].File, found[i].Tensor, found[i].Message = e.File, e.Tensor, e.Error()
+	}
+	return found
+}
+
+func explainRecovery(err error) []Finding {
+	switch e := err.(type) {
+	case *recovery.NoAdapterError:
+		return one(finding("checkpoint-no-tensors", e.Path, "", e.Error(), nil))
+	case *recovery.ChoiceError:
+		return one(finding("checkpoint-several-names", e.Path, "", e.Error(), nil))
+	case *recovery.ConfigError:
+		return one(finding("checkpoint-config-missing", e.Path, "", e.Error(), nil))
+	case *recovery.AlphaError:
+		return one(finding("checkpoint-alpha-missing", e.Path, "", e.Error(), nil))
+	case *recovery.UnfitError:
+		return one(finding("checkpoint-unfit", e.Checkpoint, "", e.Error(), nil))
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package recovery
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NoAdapterError says that a checkpoint has no tensors of an adapter.
+type NoAdapterError struct {
+	Path   string
+	Type   string // PEFT's, that was looked for
+	Reason string
+}
+
+func (e *NoAdapterError) Error() string {
+	return fmt.Sprintf("%q holds no %s adapter: %s", e.Path, e.Type, e.Reason)
+}
+
+// ChoiceError says that a checkpoint has several adapters, or not the one asked for.
+type ChoiceError struct {
+	Path  string
+	Asked string // "" when none was
+	Names []string
+}
+
+func (e *ChoiceError) Error() string {
+	names := strings.Join(e.Names, ", ")
+	if e.Asked != "" {
+		return fmt.Sprintf("%q holds no adapter called %q; it holds %s", e.Path, e.Asked, names)
+	}
+	return fmt.Sprintf("%q holds several adapters: %s", e.Path, names)
+}
+
+// ConfigError says that there is no adapter_config.json and none can be made.
+type ConfigError struct {
+	Path   string
+	Reason string
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("no adapter_config.json lies near %q: %s", e.Path, e.Reason)
+}
+
+// AlphaError says that an adapter_config.json could be rebuilt but for lora_alpha, which
+// is in no tensor.
+type AlphaError struct {
+	Path string
+	Rank int64
+}
+
+func (e *AlphaError) Error() string {
+	return fmt.Sprintf("no adapter_config.json lies near %q, and lora_alpha cannot be told from the tensors (the rank is %d)", e.Path, e.Rank)
+}
+
+// UnfitError says that what was rebuilt is no sound adapter: its config does not fit its
+// tensors, or training broke them.
+type UnfitError struct {
+	Checkpoint string
+	Config     string // "" when rebuilt
+	Dir, Out   string // where it stood when it was looked at, and where it was to be
+	Err        error
+}
+
+func (e *UnfitError) Error() string {
+	return fmt.Sprintf("what %q holds is no sound adapter: %s", e.Checkpoint, strings.ReplaceAll(e.Err.Error(), e.Dir, e.Out))
+}
+
+func (e *UnfitError) Unwrap() error { return e.Err }
