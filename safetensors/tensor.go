@@ -79,8 +79,8 @@ func shapeText(shape []int64) string {
 type Tensor struct {
 	Info
 	data  []byte
-	file  *File // nil for bytes in memory
-	begin int64 // where data begins in file
+	file  *Mapping // nil for bytes in memory
+	begin int64    // where data begins in file
 }
 
 // FromBytes makes a tensor of data in memory, which it keeps and which must not
@@ -105,7 +105,7 @@ func (t *Tensor) Path() string {
 	return t.file.path
 }
 
-// Unchanged asks of the file that holds the tensor what File.Unchanged does; bytes
+// Unchanged asks of the file that holds the tensor what Mapping.Unchanged does; bytes
 // in memory never change.
 func (t *Tensor) Unchanged() error {
 	if t.file == nil {

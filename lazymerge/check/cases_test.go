@@ -1,6 +1,8 @@
 package check
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -35,6 +37,34 @@ func setting(s string) inputs { return alone(llama.with(configFile, s)) }
 func golden(name, base string) inputs {
 	const goldens = "../../integration/testdata/goldens/"
 	return inputs{paths: goldens + "cases/" + name + "/adapter", base: goldens + "bases/" + base}
+}
+
+// torch is an adapter whose weights are a file of torch.save, and torchTwin a healthy one
+// that torch wrote.
+func torch(content string) inputs {
+	return alone(llama.with(file, "-", "adapter/adapter_model.bin", content))
+}
+
+var torchTwin = inputs{paths: "../../integration/testdata/torch/adapter"}
+
+// torchZip is a zip file of torch.save: a pickle, and records by their names.
+func torchZip(method uint16, pickle string, records ...string) string {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	records = append([]string{"archive/data.pkl", pickle}, records...)
+	for i := 0; i < len(records); i += 2 {
+		f, err := w.CreateHeader(&zip.FileHeader{Name: records[i], Method: method})
+		if err == nil {
+			_, err = f.Write([]byte(records[i+1]))
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
 }
 
 // two makes a second adapter.
@@ -92,7 +122,7 @@ var cases = []struct {
 	{"experts-orientation", withBase(unversioned(stored("mixtral-square-alone", "mixtral-square-bf16"))), withBase(stored("mixtral-square-alone", "mixtral-square-bf16"))},
 	{"file-kind", alone(llama.with(file, "-", file+"/x", "")), alone(llama)},
 	{"file-missing", alone(llama.with(file, linkMark+"nothing.safetensors")), alone(llama.with(file, linkMark+"true.safetensors", "adapter/true.safetensors", factors()))},
-	{"format-unsupported", inputs{tree: tree{"k/pytorch_lora_weights.bin": "x"}, paths: "k"}, inputs{tree: tree{"k/pytorch_lora_weights.safetensors": sdScripts["one.safetensors"]}, paths: "k"}},
+	{"format-unsupported", torch(torchZip(zip.Store, "\x80\x02}.", "archive/constants.pkl", "")), torchTwin},
 	{"index-broken", baseOnly(sharded("").with("base/model.safetensors.index.json", "<html>")), baseOnly(sharded(""))},
 	{"index-leaves", baseOnly(sharded("").with("base/model.safetensors.index.json", `{"weight_map":{"a":"../x.safetensors"}}`)), baseOnly(sharded(""))},
 	{"init-changes-base", setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"pissa_niter_4"`)), setting(change(config, `"r":2`, `"r":2,"init_lora_weights":"gaussian"`))},
@@ -163,8 +193,12 @@ var cases = []struct {
 	{"weights-placeholders", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 0), some(prefix+"0"+queries+"lora_B.weight", 0))), fileAt(factors())},
 	{"weights-several-adapters", fileAt(weights(append(renamed(pair(prefix+"0"+queries), ".weight", ".one.weight"), renamed(pair(prefix+"0"+queries), ".weight", ".two.weight")...)...)), fileAt(factors())},
 	{"weights-too-short", fileAt("\x20\x00\x00"), fileAt(factors())},
-	{"weights-torch", alone(llama.with(file, "-", "adapter/adapter_model.bin", "PK\x03\x04"+strings.Repeat("x", 2000))), alone(llama)},
-	{"weights-torch-empty", alone(llama.with(file, "-", "adapter/adapter_model.bin", "PK\x03\x04"+strings.Repeat("x", 439))), alone(llama)},
+	{"weights-torch-broken", torch("\x80\x02}q\x00."), torchTwin},
+	{"weights-torch-empty", torch(torchZip(zip.Store, "\x80\x02}.")), torchTwin},
+	{"weights-torch-objects", torch(torchZip(zip.Store, "\x80\x02}X\x01\x00\x00\x00aK\x05s.")), torchTwin},
+	{"weights-torch-packed", torch(torchZip(zip.Deflate, "\x80\x02}.")), torchTwin},
+	{"weights-torch-refused", torch(torchZip(zip.Store, "\x80\x02}h\x09.")), torchTwin},
+	{"weights-truncated", torch(torchZip(zip.Store, "\x80\x02}.")[:100]), torchTwin},
 	{"weights-trailing", fileAt(factors() + "more"), fileAt(factors())},
 	{"weights-truncated", fileAt(factors()[:len(factors())-3]), fileAt(factors())},
 	{"weights-whole-model", fileAt(weights(model()...)), fileAt(factors())},
@@ -199,12 +233,13 @@ func TestCases(t *testing.T) {
 	for _, c := range cases {
 		seen[c.code] = true
 		t.Run(c.code, func(t *testing.T) {
-			found := c.fault.check(t)
-			if len(found) != 1 || found[0].Code != c.code {
+			if found := c.fault.check(t); len(found) != 1 || found[0].Code != c.code {
 				t.Errorf("the fault gives %s", codesOf(found))
 			}
+		})
+		t.Run(c.code+" healthy", func(t *testing.T) {
 			if found := c.health.check(t); len(found) > 0 {
-				t.Errorf("the healthy twin gives %s", codesOf(found))
+				t.Errorf("%s", codesOf(found))
 			}
 		})
 	}

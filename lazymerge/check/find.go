@@ -178,14 +178,10 @@ func (f *finder) findAdapter(path string) {
 	}
 }
 
-// torchExt are those of torch files.
-var torchExt = []string{".bin", ".pt", ".pth", ".ckpt"}
-
 // findFile adds the subject of a file: that of its directory where it is one file of
 // several.
 func (f *finder) findFile(path string) {
 	name := filepath.Base(path)
-	ext := strings.ToLower(filepath.Ext(name))
 	switch {
 	case slices.Contains(modeldir.AdapterFiles(), name):
 		f.findAdapter(filepath.Dir(path))
@@ -194,8 +190,6 @@ func (f *finder) findFile(path string) {
 	case isWeightsFile(path) && !isAdapterFile(path):
 		f.addWeights(path)
 	case f.addSettings(path):
-	case slices.Contains(torchExt, ext):
-		f.add(broken(path, KindAdapter, &modeldir.UnhealthyError{Path: path, Fault: modeldir.WeightsTorch}))
 	default:
 		f.findOneFile(path)
 	}
@@ -277,12 +271,17 @@ func weightsSize(a modeldir.Adapter) int64 {
 	if a.Parts != nil {
 		return total
 	}
-	file := a.File
-	if file == "" {
-		file = filepath.Join(a.Dir, "adapter_model.safetensors")
+	files := []string{a.File}
+	if a.File == "" {
+		files = nil
+		for _, name := range []string{"adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"} {
+			files = append(files, filepath.Join(a.Dir, name))
+		}
 	}
-	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-		return info.Size()
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return info.Size()
+		}
 	}
 	return 0
 }

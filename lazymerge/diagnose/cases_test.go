@@ -1,6 +1,8 @@
 package diagnose
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/torchfile/pickle"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -38,8 +41,43 @@ const (
 var (
 	zeros16  = strings.Repeat("\x00", 16)
 	goodFile = raw("{"+pair+"}", zeros16)
-	zip      = "PK\x03\x04" + strings.Repeat("x", 2000)
+	zipped   = torchZip(zip.Store, "\x80\x02}.")
 )
+
+// torchZip is a zip file of torch.save: a pickle, and records by their names.
+func torchZip(method uint16, pickle string, records ...string) string {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := -2; i < len(records); i += 2 {
+		name, content := "archive/data.pkl", pickle
+		if i >= 0 {
+			name, content = records[i], records[i+1]
+		}
+		f, err := w.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+		if err == nil {
+			_, err = f.Write([]byte(content))
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// torchTensor pickles a tensor of two float32 of storage 0, without its key and its name.
+const torchTensor = "ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x02tQK\x00K\x02\x85K\x01\x85\x89NtR"
+
+// torchWeights pickles a dict of one value by the name of a tensor of an adapter.
+func torchWeights(value string) string {
+	return "\x80\x02}X\x20\x00\x00\x00base_model.model.q.lora_A.weight" + value + "s."
+}
+
+func openTorch(content string) func(t *testing.T) error {
+	return openAdapter(map[string]string{"adapter_config.json": loraConfig, "adapter_model.bin": content})
+}
 
 // dirOf writes files and gives their directory.
 func dirOf(t *testing.T, files map[string]string) string {
@@ -146,7 +184,7 @@ var cases = []struct {
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p", Err: &fs.PathError{Op: "read", Path: "p", Err: syscall.EIO}})},
 	{"file-unreadable", given(&safetensors.Error{Kind: safetensors.IoError, Path: "p"})},
 	{"file-unreadable", given(&fs.PathError{Op: "open", Path: "p", Err: syscall.ENOTCONN})},
-	{"format-unsupported", findAdapter(map[string]string{"k/pytorch_lora_weights.bin": ""}, "k")},
+	{"format-unsupported", openTorch(torchZip(zip.Store, "\x80\x02}.", "archive/constants.pkl", ""))},
 	{"index-broken", openBase(map[string]string{"model.safetensors.index.json": "<html>"}, "")},
 	{"index-broken", given(&safetensors.IndexError{Detail: "d"})},
 	{"index-leaves", openBase(map[string]string{"model.safetensors.index.json": `{"weight_map":{"a":"../x.safetensors"}}`}, "")},
@@ -228,14 +266,22 @@ var cases = []struct {
 	{"weights-missing", openAdapter(map[string]string{"adapter_config.json": loraConfig})},
 	{"weights-old-empty", openWeights(raw(`{},"__metadata__":{"format":"pt"}}      `, ""))},
 	{"weights-other-format", openWeights("GGUF" + zeros16)},
-	{"weights-pickle", openWeights(zip)},
+	{"weights-pickle", openWeights(zipped)},
 	{"weights-pickle", openWeights("\x80\x02}q\x00(X\x01\x00\x00\x00aq")},
 	{"weights-placeholders", openWeights(raw(`{"base_model.model.q.lora_A.weight":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]},"base_model.model.q.lora_B.weight":{"dtype":"BF16","shape":[0],"data_offsets":[0,0]}}`, ""))},
 	{"weights-several-adapters", openWeights(raw("{"+strings.ReplaceAll(pair, ".weight", ".one.weight")+","+
 		strings.NewReplacer(".weight", ".two.weight", "[0,8]", "[16,24]", "[8,16]", "[24,32]").Replace(pair)+"}", zeros16+zeros16))},
 	{"weights-too-short", openWeights("\x20\x00\x00")},
-	{"weights-torch", openAdapter(map[string]string{"adapter_config.json": loraConfig, "adapter_model.bin": zip})},
-	{"weights-torch-empty", openAdapter(map[string]string{"adapter_config.json": loraConfig, "adapter_model.bin": zip[:443]})},
+	{"weights-torch-broken", openTorch(torchZip(zip.Store, torchWeights(torchTensor)))},
+	{"weights-torch-broken", openTorch("\x80\x02}q\x00.")},
+	{"weights-torch-empty", openTorch(zipped)},
+	{"weights-torch-objects", openTorch(torchZip(zip.Store, torchWeights("K\x05")))},
+	{"weights-torch-packed", openTorch(torchZip(zip.Deflate, "\x80\x02}."))},
+	{"weights-torch-refused", openTorch(torchZip(zip.Store, "\x80\x02}"+"h\x09."))},
+	{"weights-torch-refused", openTorch(torchZip(zip.Store, "\x80\x02}.", "../data.pkl", ""))},
+	{"weights-torch-refused", given(&pickle.Error{Reason: "r"})},
+	{"weights-truncated", openTorch(zipped[:len(zipped)-30])},
+	{"weights-error-page", openTorch("<!DOCTYPE html><html><head><title>401</title></head></html>")},
 	{"weights-trailing", openWeights(goodFile + "more")},
 	{"weights-truncated", openWeights(goodFile[:len(goodFile)-3])},
 	{"weights-zero-bytes", openWeights("")},

@@ -216,7 +216,7 @@ var codes = []code{
 	{
 		name:  "format-unsupported",
 		title: "The adapter is in a format that is not read yet",
-		cause: "Adapters are read as PEFT saves them (a directory with adapter_config.json and adapter_model.safetensors), and as one safetensors file of kohya, LyCORIS or diffusers. Pickle files can run code when they are read, so they are not.",
+		cause: "It is a TorchScript program, a file of torch before 0.4, or has elements of a type that safetensors does not know (complex128, quantised).",
 		fix:   "Save it again as safetensors, with the program that made it.",
 	},
 	{
@@ -708,9 +708,9 @@ var codes = []code{
 	{
 		name:  "weights-pickle",
 		title: "The file is a torch file, in spite of its name",
-		cause: "Somebody renamed a .bin or .pt file, or saved with torch.save under this name. lorafs reads no torch files, since reading a pickle can run code.",
-		fix: "Convert it with Python; weights_only keeps the file from running code:\n" +
-			"\tpython -c \"import sys, torch; from safetensors.torch import save_file; save_file({k: v.contiguous().clone() for k, v in torch.load(sys.argv[1], map_location='cpu', weights_only=True).items()}, sys.argv[2], {'format': 'pt'})\" {file} {dir}/converted.safetensors",
+		cause: "Somebody renamed a .bin or .pt file, or saved with torch.save under this name.",
+		fix: "Give it the name of what it is; lorafs reads torch files, and runs nothing of them:\n" +
+			"\tmv {file} {torch}",
 	},
 	{
 		name:  "weights-placeholders",
@@ -731,17 +731,36 @@ var codes = []code{
 		fix:   fixCopyAgain,
 	},
 	{
-		name:  "weights-torch",
-		title: "The adapter's weights are a torch file",
-		cause: "PEFT wrote adapter_model.bin (safe_serialization=False, or an old version). lorafs reads no torch files yet, since reading a pickle can run code.",
-		fix: "Convert it with Python; weights_only keeps the file from running code:\n" +
-			"\tpython -c \"import sys, torch; from safetensors.torch import save_file; save_file({k: v.contiguous().clone() for k, v in torch.load(sys.argv[1], map_location='cpu', weights_only=True).items()}, sys.argv[2], {'format': 'pt'})\" {file} {dir}/adapter_model.safetensors",
+		name:  "weights-torch-broken",
+		title: "The torch file is broken",
+		cause: "It does not begin as torch.save begins a file, or its parts contradict each other: a record is missing, a storage is shorter than the file says, a tensor reaches beyond its storage. Copies that were mixed up or changed on the way look like that.",
+		fix:   fixCopyAgain,
 	},
 	{
 		name:  "weights-torch-empty",
 		title: "The adapter's torch file is too small to hold anything",
 		cause: "adapter_model.bin has a few hundred bytes (443 is common): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
 		fix:   fixUngathered + "\nIn an old script, remove the lines that assign to model.state_dict.",
+	},
+	{
+		name:  "weights-torch-objects",
+		title: "The torch file holds other things than tensors",
+		cause: "An adapter's torch file is a dict of tensors by their names. This one holds something else, or something beside them: a whole checkpoint, an optimizer's state, a pickled module, sparse or quantised tensors.",
+		fix: "Save the tensors alone. In the program that made it, with PEFT:\n" +
+			"\tmodel.save_pretrained('OUT')",
+	},
+	{
+		name:  "weights-torch-packed",
+		title: "The torch file was packed again, with compression",
+		cause: "torch.save stores its records as they are, so that tensors can be read in place. Somebody unpacked the file and zipped it again, or encrypted it.",
+		fix: "Zip it again without compression, from the directory that holds its folder:\n" +
+			"\tunzip {file} -d unpacked && (cd unpacked && zip -0 -r ../stored.zip .) && mv stored.zip {file}",
+	},
+	{
+		name:  "weights-torch-refused",
+		title: "The torch file is made in a way that torch.save does not make any",
+		cause: "Its records overlap, have a name twice or a name that leaves the archive, or its pickle is no valid program or asks for far more memory than it has bytes. Files that are to attack their readers look like that. Nothing of it was run.",
+		fix:   "Do not load it with Python. Fetch the file from a source that you trust, or copy it again.",
 	},
 	{
 		name:  "weights-trailing",
@@ -752,7 +771,7 @@ var codes = []code{
 	{
 		name:  "weights-truncated",
 		title: "The weights file is cut off",
-		cause: "The header promises more bytes than the file has: the disk was full, the writer was killed, or a download or copy was interrupted.",
+		cause: "The header promises more bytes than the file has, or a torch file ends before its directory: the disk was full, the writer was killed, or a download or copy was interrupted.",
 		fix:   fixCopyAgain,
 	},
 	{

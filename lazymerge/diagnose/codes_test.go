@@ -60,7 +60,8 @@ func TestCodes(t *testing.T) {
 func document() string {
 	var b strings.Builder
 	b.WriteString("# Findings\n\n" +
-		"What lorafs says about inputs that cannot be used, or not as intended. The codes are stable.\n\n" +
+		"What lorafs says about inputs that cannot be used, or not as intended. The codes are stable.\n" +
+		"About adapters that training saved empty: [empty-adapter.md](empty-adapter.md).\n\n" +
 		"<!-- Made from lazymerge/diagnose/codes.go: go test ./lazymerge/diagnose -update -->\n")
 	for _, c := range codes {
 		fmt.Fprintf(&b, "\n## %s\n\n%s (%s).\n\n**Cause.** %s\n\n**Cure.** %s\n", c.name, c.title, c.severity, page(c.cause), page(c.fix))

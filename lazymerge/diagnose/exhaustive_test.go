@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"lorafs/lazymerge/torchfile"
 )
 
 // errorTypes finds the exported types and variables of a package that are errors:
@@ -93,6 +95,15 @@ func TestEveryKindHasACode(t *testing.T) {
 	}
 	if next := len(kindCodes) + 1; !strings.HasPrefix(kindName(next), "Kind(") {
 		t.Errorf("%s has no code", kindName(next))
+	}
+	for kind, name := range torchCodes {
+		find(name)
+		if kind.String() == torchfile.Kind(0).String() {
+			t.Errorf("%d is no kind of torchfile", kind)
+		}
+	}
+	if next := torchfile.Kind(len(torchCodes) + 1); next.String() != torchfile.Kind(0).String() {
+		t.Errorf("%s has no code", next)
 	}
 	for found, name := range foundCodes {
 		find(name)

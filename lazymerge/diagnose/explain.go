@@ -14,6 +14,8 @@ import (
 	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
+	"lorafs/lazymerge/torchfile"
+	"lorafs/lazymerge/torchfile/pickle"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -179,7 +181,7 @@ func explainPeft(err error) []Finding {
 	case *peft.DuplicateTensorError:
 		return one(finding("tensor-duplicate", e.File, e.Tensors[0], e.Error(), nil))
 	case *peft.EmptyError:
-		name := "weights-empty"
+		name := emptyCode(e.File)
 		if e.Total > 0 {
 			name = "weights-placeholders"
 		}
@@ -209,8 +211,6 @@ func explainUnsupported(e *peft.UnsupportedError) Finding {
 	switch {
 	case e.Field == "adapter_model.safetensors":
 		return finding("weights-several-adapters", e.Path, "", e.Error(), nil)
-	case strings.HasPrefix(e.Field, "adapter_model."):
-		return explainTorch(filepath.Join(e.Path, e.Field), e.Error())
 	case e.Field == "init_lora_weights":
 		return finding("init-changes-base", e.Path, "", e.Error(), nil)
 	case e.Never:
@@ -219,30 +219,14 @@ func explainUnsupported(e *peft.UnsupportedError) Finding {
 	return finding("type-unsupported", e.Path, "", e.Error(), nil)
 }
 
-// explainNoWeights looks whether the weights are there in another form.
+// explainNoWeights looks whether a whole model stands in their place.
 func explainNoWeights(e *peft.NoWeightsError) Finding {
-	for _, name := range []string{"adapter_model.bin", "adapter_model.pt"} {
-		if path := filepath.Join(e.Dir, name); isFile(path) {
-			return explainTorch(path, e.Error()+", only "+name)
-		}
-	}
 	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"} {
 		if path := filepath.Join(e.Dir, name); isFile(path) {
 			return finding("weights-whole-model", path, "", e.Error()+", only "+name, nil)
 		}
 	}
 	return ungathered("weights-missing", filepath.Join(e.Dir, "adapter_model.safetensors"), "", e.Error())
-}
-
-// emptyTorch is a size that torch.save reaches with an empty dict, and that no
-// adapter stays under.
-const emptyTorch = 1024
-
-func explainTorch(path, message string) Finding {
-	if h, ok := readHead(path); ok && h.size < emptyTorch {
-		return ungathered("weights-torch-empty", path, "", message)
-	}
-	return finding("weights-torch", path, "", message, nil)
 }
 
 func isFile(path string) bool {
@@ -260,6 +244,7 @@ func ungathered(name, file, tensor, message string) Finding {
 	return f
 }
 
+// explainSafetensors explains errors of both formats of weights.
 func explainSafetensors(err error) []Finding {
 	switch e := err.(type) {
 	case *safetensors.Error:
@@ -268,6 +253,10 @@ func explainSafetensors(err error) []Finding {
 		return one(finding("input-changed", e.Path, "", e.Error(), nil))
 	case *safetensors.IndexError:
 		return one(finding("index-broken", "", "", e.Error(), nil))
+	case *torchfile.Error:
+		return one(explainTorchFile(e))
+	case *pickle.Error:
+		return one(finding("weights-torch-refused", "", "", e.Error(), nil))
 	case *safetensors.ConvertError:
 		return one(finding("dtype-unsupported", "", "", e.Error(), nil))
 	}
@@ -379,8 +368,6 @@ func explainModeldir(err error) []Finding {
 		return one(finding("file-kind", e.Path, "", e.Error(), nil))
 	case *modeldir.LimitError:
 		return one(finding("limit", e.Path, "", e.Error(), nil))
-	case *modeldir.UnsupportedFileError:
-		return one(finding("format-unsupported", e.Path, "", e.Error(), nil))
 	case *modeldir.UnhealthyError:
 		return explainUnhealthy(e)
 	}
@@ -440,8 +427,8 @@ func explainUnhealthy(e *modeldir.UnhealthyError) []Finding {
 			return found
 		}
 	}
-	if e.Fault == modeldir.WeightsTorch {
-		return one(explainTorch(e.Path, e.Error()))
+	if e.Fault == modeldir.WeightsEmpty {
+		return one(ungathered(emptyCode(e.Path), e.Path, "", e.Error()))
 	}
 	return one(ungathered(faultCodes[e.Fault], e.Path, "", e.Error()))
 }
@@ -450,7 +437,6 @@ var faultCodes = map[modeldir.Fault]string{
 	modeldir.ConfigMissing:       "config-missing",
 	modeldir.ConfigBroken:        "config-broken",
 	modeldir.WeightsMissing:      "weights-missing",
-	modeldir.WeightsTorch:        "weights-torch",
 	modeldir.WeightsBroken:       "checkpoint-broken",
 	modeldir.WeightsEmpty:        "weights-empty",
 	modeldir.WeightsPlaceholders: "weights-placeholders",

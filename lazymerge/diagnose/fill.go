@@ -22,6 +22,7 @@ var names = map[string]string{
 	"revisions": "none",
 	"second":    "ADAPTER",
 	"target":    "TARGET",
+	"torch":     "FILE.pt",
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
@@ -65,7 +66,7 @@ func fileValues(file string) values {
 	if file == "" {
 		return nil
 	}
-	return values{"file": file, "dir": filepath.Dir(file), "path": file}
+	return values{"file": file, "dir": filepath.Dir(file), "path": file, "torch": torchName(file)}
 }
 
 // finding makes a finding of a code.

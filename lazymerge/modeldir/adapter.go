@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -17,7 +18,7 @@ import (
 // A lone adapter that cannot be opened is an error. Among several it is an entry
 // with Err set. What the caller wrote wrongly (no such path, names that collide) is
 // an error in any case: *NotFoundError, *NameError, *NameCollisionError,
-// *StackError, *StackPartError; else *NotAdapterError, *UnsupportedFileError, *NoCheckpointError,
+// *StackError, *StackPartError; else *NotAdapterError, *NoCheckpointError,
 // *LinkError, *FileKindError, *LimitError, *fs.PathError.
 func FindAdapters(refs []string) (*Library, error) {
 	lib := &Library{}
@@ -59,13 +60,31 @@ type reference struct {
 	parts []stackPart // of a stack, nil for one adapter
 }
 
-// diffusersWeights is the name under which diffusers saves an adapter for a pipeline.
-const diffusersWeights = "pytorch_lora_weights.safetensors"
+// diffusersFiles are the names under which diffusers saves an adapter for a pipeline, in
+// the order in which one wins.
+var diffusersFiles = []string{"pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"}
+
+// diffusersFile is the file of a directory that has one of these names, "" for none.
+func diffusersFile(dir string) string {
+	for _, name := range diffusersFiles {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+// torchExts are the extensions under which tools save one adapter by torch.save.
+var torchExts = []string{".pt", ".pth", ".ckpt", ".bin"}
+
+func isTorch(name string) bool {
+	return slices.Contains(torchExts, filepath.Ext(name)) && !hidden(name)
+}
 
 // looksLikeDiffusers reports whether a directory holds an adapter for a pipeline and
 // none of PEFT's.
 func looksLikeDiffusers(dir string) bool {
-	return exists(filepath.Join(dir, diffusersWeights)) && !looksLikeAdapter(dir)
+	return diffusersFile(dir) != "" && !looksLikeAdapter(dir)
 }
 
 // parseRef takes a reference apart. A path that exists as written wins over every
@@ -152,6 +171,9 @@ func (r reference) fileName() string {
 	if r.name != "" {
 		return r.name
 	}
+	if isTorch(r.tree) {
+		return strings.TrimSuffix(r.tree, filepath.Ext(r.tree))
+	}
 	return strings.TrimSuffix(r.tree, weightsExt)
 }
 
@@ -165,12 +187,12 @@ func fileProblem(host string) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return &FileKindError{Path: host, Mode: info.Mode()}
-	case isAdapterFile(name) && name != diffusersWeights:
+	case isAdapterFile(name) && !slices.Contains(diffusersFiles, name):
 		return &NotAdapterError{Path: host, Reason: "it is one file of an adapter directory", Names: []string{filepath.Dir(host)}}
-	case isWeights(name):
+	case isWeights(name), isTorch(name):
 		return nil
 	}
-	return &NotAdapterError{Path: host, Reason: "it is not a safetensors file"}
+	return &NotAdapterError{Path: host, Reason: "it is neither a safetensors nor a torch file"}
 }
 
 // openAdapter opens the one adapter of a directory. A directory that is not meant
@@ -186,14 +208,14 @@ func (s scope) openAdapter() (Adapter, error) {
 		}
 		a.Dir, a.Note, s = dir, note, s.at(dir)
 		if looksLikeDiffusers(dir) {
-			a.File, _, err = s.file(filepath.Join(dir, diffusersWeights))
+			a.File, _, err = s.file(diffusersFile(dir))
 			return a, err
 		}
 	case own || exists(filepath.Join(s.root, adapterConfig)):
 		a.Note = furtherAdapters(s.root)
 	case diffusers:
 		var err error
-		a.File, _, err = s.file(filepath.Join(s.root, diffusersWeights))
+		a.File, _, err = s.file(diffusersFile(s.root))
 		return a, err
 	default:
 		return a, s.notAdapter()
@@ -225,9 +247,6 @@ func (s scope) notAdapter() error {
 	names, err := readNames(s.root)
 	if err != nil {
 		return err
-	}
-	if pickle := "pytorch_lora_weights.bin"; names[pickle] {
-		return &UnsupportedFileError{Path: filepath.Join(s.root, pickle), Format: "a diffusers LoRA in a pickle file, which is not read"}
 	}
 	for _, name := range adapterFiles {
 		if !names[name] {

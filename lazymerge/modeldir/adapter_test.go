@@ -257,7 +257,6 @@ func TestAdapterErrors(t *testing.T) {
 		"missing":     {"/nowhere/at/all", new(*NotFoundError)},
 		"empty":       {t.TempDir(), new(*NotAdapterError)},
 		"base":        {tree{"config.json": "{}", "model.safetensors": w}.write(t, t.TempDir()), new(*NotAdapterError)},
-		"pickle":      {tree{"pytorch_lora_weights.bin": ""}.write(t, t.TempDir()), new(*UnsupportedFileError)},
 		"linked":      {tree{"pytorch_lora_weights.safetensors": "-> " + outside + "/w"}.write(t, t.TempDir()), new(*LinkError)},
 		"its weights": {lora(t).write(t, t.TempDir()) + "/adapter_model.safetensors", new(*NotAdapterError)},
 		"a text":      {tree{"x.txt": ""}.write(t, t.TempDir()) + "/x.txt", new(*NotAdapterError)},

@@ -185,16 +185,6 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("%s has more than %d %s", e.Path, e.Limit, e.What)
 }
 
-// UnsupportedFileError is an adapter in a format that is not read.
-type UnsupportedFileError struct {
-	Path   string
-	Format string
-}
-
-func (e *UnsupportedFileError) Error() string {
-	return fmt.Sprintf("%s: %s is not supported yet", e.Path, e.Format)
-}
-
 // StackError is a stack of adapters, as A@0.7+B, that is written wrongly.
 type StackError struct {
 	Ref    string
@@ -276,8 +266,7 @@ const (
 	ConfigMissing Fault = iota
 	ConfigBroken
 	WeightsMissing
-	WeightsTorch        // a torch file, which is not read
-	WeightsBroken       // not a safetensors file, or not a whole one
+	WeightsBroken       // not a file of weights, or not a whole one
 	WeightsEmpty        // no tensors
 	WeightsPlaceholders // tensors of shape [0]
 	NoAdapter           // nothing of an adapter
@@ -288,7 +277,6 @@ var faultText = map[Fault]string{
 	ConfigMissing:       "missing",
 	ConfigBroken:        "not the config of an adapter",
 	WeightsMissing:      "missing",
-	WeightsTorch:        "a torch file, which is not read",
 	WeightsBroken:       "broken",
 	WeightsEmpty:        "holds no tensors",
 	WeightsPlaceholders: "holds an empty placeholder",

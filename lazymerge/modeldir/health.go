@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lorafs/lazymerge/torchfile"
 	"lorafs/safetensors"
 )
 
@@ -68,7 +69,7 @@ func Healthy(dir string) error {
 
 func (s scope) healthy() error {
 	if looksLikeDiffusers(s.root) {
-		return s.healthyFile(filepath.Join(s.root, diffusersWeights))
+		return s.healthyFile(diffusersFile(s.root))
 	}
 	if err := s.readable(); err != nil {
 		return err
@@ -101,32 +102,60 @@ func (s scope) healthyConfig() error {
 }
 
 func (s scope) healthyWeights() error {
-	path := filepath.Join(s.root, adapterWeights)
-	if !exists(path) {
-		for _, name := range adapterFiles[2:] {
-			if torch := filepath.Join(s.root, name); exists(torch) {
-				return &UnhealthyError{Path: torch, Fault: WeightsTorch}
-			}
+	for _, name := range adapterFiles[1:] {
+		if path := filepath.Join(s.root, name); exists(path) {
+			return s.healthyFile(path)
 		}
-		return &UnhealthyError{Path: path, Fault: WeightsMissing}
 	}
-	return s.healthyFile(path)
+	return &UnhealthyError{Path: filepath.Join(s.root, adapterWeights), Fault: WeightsMissing}
 }
 
 func (s scope) healthyFile(path string) error {
-	header, err := s.header(path)
+	tensors, err := s.tensors(path)
 	if err != nil {
 		return &UnhealthyError{Path: path, Fault: WeightsBroken, Err: err}
 	}
-	if len(header.Entries) == 0 {
+	if len(tensors) == 0 {
 		return &UnhealthyError{Path: path, Fault: WeightsEmpty}
 	}
-	for _, t := range header.Entries {
+	for _, t := range tensors {
 		if len(t.Shape) == 1 && t.Shape[0] == 0 {
 			return &UnhealthyError{Path: path, Fault: WeightsPlaceholders, Detail: t.Name}
 		}
 	}
 	return nil
+}
+
+// tensors lists what a weights file holds, by what its name says it is.
+func (s scope) tensors(path string) ([]safetensors.Info, error) {
+	if filepath.Ext(path) != weightsExt {
+		return s.torchTensors(path)
+	}
+	header, err := s.header(path)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]safetensors.Info, 0, len(header.Entries))
+	for _, e := range header.Entries {
+		infos = append(infos, e.Info)
+	}
+	return infos, nil
+}
+
+func (s scope) torchTensors(path string) ([]safetensors.Info, error) {
+	real, _, err := s.file(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := torchfile.OpenWeights(real)
+	if err != nil {
+		return nil, err
+	}
+	var infos []safetensors.Info
+	for _, t := range f.Tensors() {
+		infos = append(infos, t.Info)
+	}
+	return infos, f.Close()
 }
 
 func (s scope) header(path string) (*safetensors.Header, error) {

@@ -3,6 +3,7 @@ package modeldir
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -38,4 +39,4 @@ func holdsAdapter(dir string) bool {
 
 // AdapterFiles lists the files of an adapter directory that say how it is read, by name:
 // its config and its weights.
-func AdapterFiles() []string { return append([]string{diffusersWeights}, adapterFiles...) }
+func AdapterFiles() []string { return slices.Concat(diffusersFiles, adapterFiles) }

@@ -4,7 +4,8 @@
 // The one idea: under DeepSpeed ZeRO-3 and FSDP a process holds only a part of each
 // weight, and whether the parts are gathered when the adapter is saved is decided by a
 // few settings and by the versions of the libraries. Read finds the files that hold them
-// (find.go), reads them as plain values (document.go), picks the settings out of them
+// (find.go), reads them as plain values (document.go,
+// arguments.go), picks the settings out of them
 // (settings.go) and the versions (packages.go), and judges all of a run together
 // (judge.go). What to do about a Risk is not said here.
 //

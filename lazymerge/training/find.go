@@ -151,6 +151,10 @@ var notSettings = map[string]bool{
 // user or another file means it.
 func (f *finder) settings(path string, named bool) {
 	base := strings.ToLower(filepath.Base(path))
+	if base == argumentsName {
+		f.arguments(path, named)
+		return
+	}
 	parse := parseYAML
 	switch filepath.Ext(base) {
 	case ".json", ".hjson":
@@ -170,9 +174,28 @@ func (f *finder) settings(path string, named bool) {
 	doc, err := parse(data)
 	switch {
 	case err == nil:
+		f.pkgs.addArguments(path, doc)
 		f.sources = append(f.sources, source{path, doc})
 	case named || likely(base):
 		f.risks = append(f.risks, Risk{Kind: Unreadable, File: path, Detail: "it cannot be parsed: " + err.Error()})
+	}
+}
+
+// arguments reads a training_args.bin. A run has one beside each checkpoint, all alike,
+// so the first will do.
+func (f *finder) arguments(path string, named bool) {
+	info, err := os.Stat(path)
+	if f.seen[argumentsName] || err != nil || !info.Mode().IsRegular() || info.Size() > maxBytes {
+		return
+	}
+	doc, err := readArguments(path)
+	switch {
+	case err == nil:
+		f.seen[argumentsName] = true
+		f.pkgs.addArguments(path, doc)
+		f.sources = append(f.sources, source{path, doc})
+	case named:
+		f.risks = append(f.risks, Risk{Kind: Unreadable, File: path, Detail: "it cannot be read: " + err.Error()})
 	}
 }
 

@@ -223,8 +223,16 @@ func fsdpOf(s source) (fsdp, bool) {
 	return fsdp{
 		file: s.path, trainer: !accelerate, version: version,
 		kind:  lookup(opt, prefix, "fsdp_state_dict_type", "state_dict_type"),
-		final: lookup(opt, prefix, "final_state_dict_type", "fsdp_final_state_dict_type"),
+		final: finalType(s.doc, opt),
 	}, true
+}
+
+// finalType is axolotl's setting under its name or the deprecated one.
+func finalType(doc, opt object) setting {
+	if s := lookup(opt, "fsdp_config.", "final_state_dict_type", "fsdp_final_state_dict_type"); s.set {
+		return s
+	}
+	return lookup(doc, "", "fsdp_final_state_dict_type")
 }
 
 func turnsOn(v any) bool {

@@ -13,8 +13,8 @@ import (
 
 const weightsName = "adapter_model.safetensors"
 
-// pickles are the other names of weights that consumers of adapters read.
-var pickles = []string{"adapter_model.bin", "adapter_model.pt"}
+// torchNames are the other names of weights, in the order in which one wins.
+var torchNames = []string{"adapter_model.bin", "adapter_model.pt"}
 
 // Options say which findings are warnings instead of errors.
 type Options struct {
@@ -25,7 +25,7 @@ type Options struct {
 }
 
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
-// Close. Errors: those of ReadConfig and of safetensors.Open, *NoWeightsError,
+// Close. Errors: those of ReadConfig and of OpenWeights, *NoWeightsError,
 // *EmptyError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
 // *RankError, *NonFiniteError, *WholeModelError.
 func Open(dir string, o Options) (*transform.Recipe, error) {
@@ -37,7 +37,7 @@ func Open(dir string, o Options) (*transform.Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := safetensors.Open(path)
+	file, err := OpenWeights(path)
 	if err != nil {
 		return nil, err
 	}
@@ -55,9 +55,10 @@ func findWeights(dir string) (string, error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
-	for _, name := range pickles {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			return "", &UnsupportedError{Path: dir, Field: name, Reason: "weights in pickle files are not read by this version, which needs " + weightsName}
+	for _, name := range torchNames {
+		path := filepath.Join(dir, name)
+		if _, err := os.Stat(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return path, err
 		}
 	}
 	return "", &NoWeightsError{Dir: dir}
@@ -67,7 +68,7 @@ func findWeights(dir string) (string, error) {
 type parser struct {
 	typeRule
 	config *Config
-	file   *safetensors.File
+	file   Weights
 	opt    Options
 	scan   *scan
 	recipe *transform.Recipe
@@ -87,7 +88,7 @@ type parser struct {
 	heads   map[string]bool              // modules that are torch's MultiheadAttention
 }
 
-func parse(c *Config, f *safetensors.File, o Options) (*transform.Recipe, error) {
+func parse(c *Config, f Weights, o Options) (*transform.Recipe, error) {
 	t, err := findMethod(c.Path, c.PeftType)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -380,7 +381,7 @@ func TestWeightsFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := open(t, dir, Options{})
-	if e := (*UnsupportedError)(nil); !as(err, &e) || e.Field != "adapter_model.bin" {
+	if e := (*torchfile.Error)(nil); !as(err, &e) || e.Kind != torchfile.NotTorch {
 		t.Error(err)
 	}
 	if err := os.Remove(filepath.Join(dir, "adapter_model.bin")); err != nil {

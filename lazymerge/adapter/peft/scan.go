@@ -19,7 +19,7 @@ type scan struct {
 
 // checkEmpty refuses files without values. Where rank 0 may occur, a matrix with one
 // side left passes. Errors: *EmptyError.
-func checkEmpty(f *safetensors.File, rankZero bool) error {
+func checkEmpty(f Weights, rankZero bool) error {
 	tensors := f.Tensors()
 	var empty []string
 	for _, t := range tensors {
@@ -45,7 +45,7 @@ type Values struct {
 
 // ScanValues looks at every value of a weights file. Errors: *EmptyError,
 // *NonFiniteError.
-func ScanValues(f *safetensors.File, o Options) (*Values, error) {
+func ScanValues(f Weights, o Options) (*Values, error) {
 	if err := checkEmpty(f, false); err != nil {
 		return nil, err
 	}
@@ -60,7 +60,7 @@ func ScanValues(f *safetensors.File, o Options) (*Values, error) {
 func EqualTensors(a, b *safetensors.Tensor) (bool, error) { return equalTensors(a, b) }
 
 // scanFile looks at every value of the file, unless the caller asks for none.
-func scanFile(f *safetensors.File, o Options) (*scan, error) {
+func scanFile(f Weights, o Options) (*scan, error) {
 	s := &scan{zero: make(map[*safetensors.Tensor]bool)}
 	if o.HeaderOnly {
 		return s, nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/safetensors"
 )
 
@@ -35,9 +36,17 @@ var harmless = []string{
 // plainStarts are the values of init_lora_weights that leave the base as it is.
 var plainStarts = []string{"", "null", "true", "false", `"gaussian"`, `"orthogonal"`, `"eva"`}
 
-func readMetadata(f *safetensors.File) (*metadata, error) {
+// notes are the strings that a file carries beside its tensors: torch files have none.
+func notes(f peft.Weights) map[string]string {
+	if s, ok := f.(*safetensors.File); ok {
+		return s.Header().Metadata
+	}
+	return nil
+}
+
+func readMetadata(f peft.Weights) (*metadata, error) {
 	m := &metadata{path: f.Path(), components: make(map[string]map[string]json.RawMessage)}
-	text, ok := f.Header().Metadata[metadataName]
+	text, ok := notes(f)[metadataName]
 	if !ok {
 		return m, nil
 	}

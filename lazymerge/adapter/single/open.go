@@ -18,12 +18,12 @@ type Options struct {
 }
 
 // Open reads the adapter at path. The recipe keeps the file mapped until its Close.
-// Errors: those of safetensors.Open, *peft.EmptyError, *peft.UnknownTensorsError,
+// Errors: those of peft.OpenWeights, *peft.EmptyError, *peft.UnknownTensorsError,
 // *peft.MissingTensorError, *peft.DuplicateTensorError, *peft.NonFiniteError,
 // *peft.UnsupportedError, *peft.RankError, *peft.WholeModelError, *MetadataError,
 // *ValueError.
 func Open(path string, o Options) (*transform.Recipe, error) {
-	file, err := safetensors.Open(path)
+	file, err := peft.OpenWeights(path)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ type layer struct {
 
 // parser collects what the tensors of one file say.
 type parser struct {
-	file     *safetensors.File
+	file     peft.Weights
 	opt      Options
 	metadata *metadata
 	zero     map[*safetensors.Tensor]bool
@@ -59,10 +59,10 @@ type parser struct {
 	wrapped  bool     // keys begin as those of a PEFT adapter
 }
 
-func parse(f *safetensors.File, o Options) (*transform.Recipe, error) {
+func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 	p := &parser{
 		file: f, opt: o, byName: make(map[target]*layer), types: make(map[string]bool),
-		recipe: &transform.Recipe{File: f.Path(), Close: f.Close, ByPart: true, BaseHint: f.Header().Metadata["ss_base_model_version"]},
+		recipe: &transform.Recipe{File: f.Path(), Close: f.Close, ByPart: true, BaseHint: notes(f)["ss_base_model_version"]},
 	}
 	p.recipe.Notes = append(p.recipe.Notes, "rounding: sums in fp32, rounded once; the programs that read such files merge in several ways, and none of them is the rule")
 	for _, t := range f.Tensors() {
