@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -55,6 +56,8 @@ func runCheck(c *cli.Context, io stdio) error {
 	if err := checkUsage(c); err != nil {
 		return &usageError{command: "check", err: err}
 	}
+	// What one adapter needs is garbage with the next; the heap stays at some tens of megabytes.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	buffers := cache.New[lazymerge.Key](checkCacheBytes)
 	defer buffers.Close()
 	o := check.Options{Base: c.String("base"), Deep: c.Bool("deep"), Merge: lazymerge.Options{Cache: buffers}}

@@ -271,12 +271,17 @@ func weightsSize(a modeldir.Adapter) int64 {
 	if a.Parts != nil {
 		return total
 	}
-	file := a.File
-	if file == "" {
-		file = filepath.Join(a.Dir, "adapter_model.safetensors")
+	files := []string{a.File}
+	if a.File == "" {
+		files = nil
+		for _, name := range []string{"adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt"} {
+			files = append(files, filepath.Join(a.Dir, name))
+		}
 	}
-	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-		return info.Size()
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return info.Size()
+		}
 	}
 	return 0
 }
