@@ -112,6 +112,7 @@ var cases = []struct {
 	{"metadata-field", oneFile(sdScripts.with("one.safetensors", described(`[]`))), oneFile(sdScripts.with("one.safetensors", described(`{"unet.r":2,"unet.lora_alpha":2}`)))},
 	{"modules-lost", withBase(llama.with("base/config.json", change(llama["base/config.json"], `"num_hidden_layers":2,`, ``), file, weights(pair(prefix+"0"+queries)...))), withBase(llama)},
 	{"modules-untrained", fileAt(weights(append(pair(prefix+"0"+queries), some(prefix+"1"+queries+"lora_A.weight", 2, 4), filled(prefix+"1"+queries+"lora_B.weight", 0, 4, 2))...)), fileAt(factors())},
+	{"modules-untrained", alone(llama.with(configFile, savedConfig, file, weights(some(prefix+"0"+queries+"lora_A.weight", 2, 4), filled(prefix+"0"+queries+"lora_B.weight", 0, 4, 2), some("base_model.model.model.norm.weight", 4)))), alone(saved(0.5))},
 	{"name-invalid", library(tree{}.with("lib/a.INVALID/adapter_config.json", config, "lib/a.INVALID/adapter_model.safetensors", factors())), library(tree{}.with("lib/a/adapter_config.json", config, "lib/a/adapter_model.safetensors", factors()))},
 	{"names-foreign", fileAt(edited(func(s string) string { return "_orig_mod." + s })), fileAt(factors())},
 	{"names-foreign", fileAt(edited(func(s string) string { return strings.TrimPrefix(s, "base_model.model.") })), fileAt(factors())},

@@ -208,6 +208,8 @@ func (p *parser) silent(t transform.Transform) bool {
 func (p *parser) warnSilent(modules []string) {
 	switch n := len(modules); {
 	case n == 0:
+	case n == len(p.layers) && (len(p.full) > 0 || len(p.tokens) > 0):
+		p.warn(transform.UntrainedPart, modules[0], "the change of every module is zero; only whole parameters and tokens change")
 	case n == len(p.layers):
 		p.warn(transform.Untrained, modules[0], "the change of every module is zero, as of an adapter that was not trained: these %d modules stay the base's", n)
 	default:
