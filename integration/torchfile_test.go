@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"lorafs/lazymerge/torchfile"
@@ -220,31 +222,50 @@ func TestTorchSample(t *testing.T) {
 	sameFiles(t, mounted(t, append(g.flags(), g.base, g.adapter())...), mounted(t, append(g.flags(), g.base, sampleTorchAdapter)...))
 }
 
+// TestTorchSingleFile: an adapter that is one file may be of torch.save.
+func TestTorchSingleFile(t *testing.T) {
+	python := needPython(t)
+	needFUSE(t)
+	const root = "testdata/diffusion"
+	from, to := filepath.Join(root, "cases/sdxl-kohya/adapter.safetensors"), filepath.Join(t.TempDir(), "style.ckpt")
+	const script = "import sys, torch; from safetensors.torch import load_file; torch.save(load_file(sys.argv[1]), sys.argv[2])"
+	if out, err := exec.Command(python, "-c", script, from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	base := filepath.Join(root, "bases/sdxl")
+	sameFiles(t, mounted(t, base, from), mounted(t, base, to))
+}
+
 // sameFiles compares the files that two mounts show.
 func sameFiles(t *testing.T, want, got string) {
 	t.Helper()
-	entries, err := os.ReadDir(want)
-	if err != nil || len(entries) == 0 {
-		t.Fatalf("%s shows %d files: %v", want, len(entries), err)
+	a, b := shown(t, want), shown(t, got)
+	if len(a) == 0 || !maps.EqualFunc(a, b, bytes.Equal) {
+		t.Errorf("%d files and %d differ", len(a), len(b))
 	}
-	others, err := os.ReadDir(got)
-	if err != nil || len(others) != len(entries) {
-		t.Fatalf("%s shows %d files, wanted %d: %v", got, len(others), len(entries), err)
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			continue
-		}
-		a, err := os.ReadFile(filepath.Join(want, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(filepath.Join(got, e.Name()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s differs", e.Name())
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s differs", name)
 		}
 	}
+}
+
+// shown reads the files of a mount, but for its own reports.
+func shown(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	files := make(map[string][]byte)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			if d != nil && d.Name() == ".lorafs" {
+				return fs.SkipDir
+			}
+			return err
+		}
+		files[strings.TrimPrefix(path, dir)], err = os.ReadFile(path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }

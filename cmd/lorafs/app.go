@@ -61,11 +61,11 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 }
 
 const refHelp = "BASE is a model directory, one .safetensors file, or org/name[@revision] in the local Hugging Face\n" +
-	"cache. ADAPTER is a PEFT adapter directory, one .safetensors file of kohya, LyCORIS or diffusers, an id in\n" +
-	"that cache, a directory of adapters, or a training output directory; NAME=ADAPTER names it in the tree.\n" +
-	"A@0.7+B@0.3 is a stack of adapters with weights, 1 where none stands. Paths may hold + and @: a path that\n" +
-	"exists as written wins, and a stack is read from the left, each part as long as it can be. org/name@0.5 is\n" +
-	"the revision 0.5 if the cache has it, else a weight."
+	"cache. ADAPTER is a PEFT adapter directory, one file of kohya, LyCORIS or diffusers (.safetensors, .pt,\n" +
+	".ckpt, .bin), an id in that cache, a directory of adapters, or a training output directory; NAME=ADAPTER\n" +
+	"names it in the tree. A@0.7+B@0.3 is a stack of adapters with weights, 1 where none stands. Paths may hold\n" +
+	"+ and @: a path that exists as written wins, and a stack is read from the left, each part as long as it can\n" +
+	"be. org/name@0.5 is the revision 0.5 if the cache has it, else a weight."
 
 func onUsageError(c *cli.Context, err error, _ bool) error {
 	name := ""

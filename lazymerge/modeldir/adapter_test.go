@@ -3,6 +3,7 @@ package modeldir
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -207,6 +208,58 @@ func TestDiffusersAdapters(t *testing.T) {
 	}
 	lib, err = FindAdapters([]string{"x=a.safetensors"})
 	if err != nil || lib.Single || lib.Adapters[0].Name != "x" || lib.Adapters[0].File != dir+"/a.safetensors" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+}
+
+// torchSample is a file that torch wrote.
+func torchSample(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../torchfile/testdata/samples", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestTorchAdapters: weights of torch.save count as safetensors do, behind them.
+func TestTorchAdapters(t *testing.T) {
+	noHub(t)
+	good, empty, values := torchSample(t, "module-legacy.pt"), torchSample(t, "empty.pt"), torchSample(t, "values.pt")
+	for name, c := range map[string]struct {
+		files tree
+		fault Fault
+	}{
+		"good":              {tree{"adapter_model.bin": good}, 0},
+		"pt":                {tree{"adapter_model.pt": good}, 0},
+		"safetensors first": {tree{"adapter_model.bin": "x", "adapter_model.safetensors": weights(t)}, 0},
+		"empty":             {tree{"adapter_model.bin": empty}, WeightsEmpty},
+		"values":            {tree{"adapter_model.bin": values}, WeightsBroken},
+		"broken":            {tree{"adapter_model.bin": good[:300]}, WeightsBroken},
+		"broken first":      {tree{"adapter_model.bin": good, "adapter_model.safetensors": "x"}, WeightsBroken},
+	} {
+		err := Healthy(tree{"adapter_config.json": loraConfig}.with("", c.files).write(t, t.TempDir()))
+		if c.fault == 0 && err == nil {
+			continue
+		}
+		if e := (*UnhealthyError)(nil); c.fault == 0 || !errors.As(err, &e) || e.Fault != c.fault {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	dir := tree{"a.pt": good, "b.ckpt": good, "pytorch_lora_weights.bin": good, "optimizer.pt": good}.write(t, realDir(t))
+	for ref, file := range map[string]string{"a.pt": "a.pt", "b.ckpt": "b.ckpt", "pytorch_lora_weights.bin": "pytorch_lora_weights.bin", "": "pytorch_lora_weights.bin"} {
+		lib, err := FindAdapters([]string{filepath.Join(dir, ref)})
+		if err != nil || !lib.Single || lib.Adapters[0].File != filepath.Join(dir, file) {
+			t.Errorf("%q: %+v, %v", ref, lib, err)
+		}
+	}
+	lib, err := FindAdapters([]string{filepath.Join(dir, "a.pt"), filepath.Join(dir, "b.ckpt")})
+	if err != nil || adapterNames(lib) != "a b" {
+		t.Errorf("%+v, %v", lib, err)
+	}
+	run := tree{"checkpoint-1/pytorch_lora_weights.bin": good, "checkpoint-2/pytorch_lora_weights.bin": "x"}.write(t, realDir(t))
+	lib, err = FindAdapters([]string{run})
+	if err != nil || lib.Adapters[0].File != run+"/checkpoint-1/pytorch_lora_weights.bin" {
 		t.Errorf("%+v, %v", lib, err)
 	}
 }

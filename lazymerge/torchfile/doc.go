@@ -6,7 +6,7 @@
 // of a read-only mapping, found and checked against the file when the pickle names it.
 //
 // Open reads the zip format and the one before it, OpenSection a stream inside another
-// file, OpenSharded an index of several. File.Weights is a state dict as a file of
+// file, OpenSharded an index of several. OpenWeights takes a state dict as a file of
 // named tensors.
 //
 // Nothing in a file is imported, called or executed. What is no dense tensor (sparse,

@@ -143,8 +143,10 @@ func (s *Sharded) inside(path string) error {
 // blobs is where the links of a directory in a hub cache's snapshot end, "" elsewhere.
 func blobs(dir string) string {
 	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if filepath.Base(filepath.Dir(dir)) == "snapshots" {
-			return filepath.Join(filepath.Dir(filepath.Dir(dir)), "blobs")
+		snapshots := filepath.Dir(dir)
+		repo := filepath.Dir(snapshots)
+		if filepath.Base(snapshots) == "snapshots" && strings.HasPrefix(filepath.Base(repo), "models--") {
+			return filepath.Join(repo, "blobs")
 		}
 	}
 	return ""

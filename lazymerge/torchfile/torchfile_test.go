@@ -434,6 +434,20 @@ func TestSharded(t *testing.T) {
 	if err := s.Unchanged(); err != nil {
 		t.Error(err)
 	}
+	hub := filepath.Join(dir, "models--o--m")
+	write("models--o--m/blobs/1", torchZip(dictOf("x", tensor), twelve))
+	write("models--o--m/snapshots/cafe/pytorch_model.bin.index.json", []byte(`{"weight_map":{"x":"a.bin"}}`))
+	if err := os.Symlink("../../blobs/1", filepath.Join(hub, "snapshots/cafe/a.bin")); err != nil {
+		t.Fatal(err)
+	}
+	cached, err := OpenSharded(filepath.Join(hub, "snapshots/cafe/pytorch_model.bin.index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cached.Close()
+	if _, err := cached.Tensor("x"); err != nil {
+		t.Errorf("a file of a hub cache: %v", err)
+	}
 	for _, bad := range []string{"../a.bin", "/etc/passwd", "a/../../b", ""} {
 		write("pytorch_model.bin.index.json", []byte(`{"weight_map":{"x":"`+bad+`"}}`))
 		if _, err := OpenSharded(index); !isKind(err, BadIndex) {

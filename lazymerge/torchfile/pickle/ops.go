@@ -81,6 +81,12 @@ const (
 
 const lastProtocol = 5
 
+// families of instructions, those that are most often met first. Each says whether an
+// instruction was its own.
+var families = []func(*decoder, byte) (bool, error){
+	(*decoder).stepMemo, (*decoder).stepContainer, (*decoder).stepConstant, (*decoder).stepText, (*decoder).stepObject,
+}
+
 // run does instructions up to STOP.
 func (d *decoder) run() (any, error) {
 	for {
@@ -122,9 +128,7 @@ func (d *decoder) step(op byte) error {
 		}
 		return d.push(v)
 	}
-	for _, family := range []func(*decoder, byte) (bool, error){
-		(*decoder).stepConstant, (*decoder).stepText, (*decoder).stepMemo, (*decoder).stepContainer, (*decoder).stepObject,
-	} {
+	for _, family := range families {
 		if done, err := family(d, op); done || err != nil {
 			return err
 		}
