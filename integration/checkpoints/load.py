@@ -23,6 +23,7 @@ KINDS = (
     {name: case[3] for name, case in (zero.CASES | fsdp.CASES).items()}
     | {name: zero.CASES[source][3] for name, source in zero.UNIVERSAL.items()}
     | {"plain-bin": "saved", "plain-sharded": "dora", "plain-compiled": "tokens", "plain-bias": "bias", "plain-two-adapters": "lora"}
+    | {"stage1-old-step0": "saved"}  # of DeepSpeed 0.12.6, which needs shims, before the first step
 )
 
 

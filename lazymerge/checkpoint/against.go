@@ -37,7 +37,7 @@ func (t *Tensor) checkAgainst(m *zeroModel) error {
 			return &ReadError{File: m.file, Tensor: t.Name, Err: err}
 		}
 		for i := range a {
-			if !near(a[i], b[i], own.DType) {
+			if !near(a[i], b[i], own.DType, m.fresh) {
 				return &LayoutError{File: t.fileOf(at + int64(i)), Tensor: t.Name,
 					Reason: fmt.Sprintf("element %d is %g, but the model in %q has %g: the files are not of one saving", at+int64(i), a[i], m.file, b[i])}
 			}
@@ -75,8 +75,10 @@ func floats(from source, d safetensors.DType, first, n int64) ([]float32, error)
 	return out, safetensors.AsFloat32(out, b, d)
 }
 
-// near allows the error of one rounding to the model's dtype, to whichever side.
-func near(master, own float32, d safetensors.DType) bool {
+// near allows the error of one rounding to the model's dtype, to whichever side. Before
+// the first step DeepSpeed has let the optimizer decay its copy once, to make its states
+// (stage_1_and_2.py, initialize_optimizer_states), and the model's is what it was.
+func near(master, own float32, d safetensors.DType, fresh bool) bool {
 	if master == own || master != master && own != own {
 		return true
 	}
@@ -90,6 +92,9 @@ func near(master, own float32, d safetensors.DType) bool {
 			return math.Abs(x) > 65503
 		}
 		step, least = 0x1p-10, 0x1p-24
+	}
+	if fresh {
+		step = max(step, 0.02)
 	}
 	return math.Abs(x-y) <= step*math.Max(math.Abs(x), math.Abs(y))+least
 }

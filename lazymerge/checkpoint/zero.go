@@ -184,6 +184,7 @@ type zeroModel struct {
 	world   int64 // of data parallel ranks
 	version string
 	steps   string
+	fresh   bool      // no step of training was done
 	groups  [][]param // in the order of the flat tensors; nil without an optimizer of ZeRO
 	frozen  []param
 	parts   *pickle.Dict // frozen_param_fragments
@@ -227,6 +228,9 @@ func (c *Checkpoint) readModel(path string) (*zeroModel, error) {
 	}
 	m.world, _ = integer(in.get("dp_world_size"))
 	m.version, m.steps = scalar(in.get("ds_version")), scalar(in.get("global_steps"))
+	done, okDone := integer(in.get("global_steps"))
+	skipped, _ := integer(in.get("skipped_steps"))
+	m.fresh = okDone && done <= skipped
 	m.groups = in.groups("param_shapes")
 	m.frozen = in.params("frozen_param_shapes", in.get("frozen_param_shapes"))
 	m.parts, _ = in.get("frozen_param_fragments").(*pickle.Dict)
