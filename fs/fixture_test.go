@@ -51,7 +51,7 @@ func writePair(dir string, s size, zero bool) (pair, error) {
 		"metadata":   map[string]any{"total_size": 4 * s.rows * s.cols},
 		"weight_map": map[string]string{edited + ".weight": mergedShard, untouched + ".weight": baseShard},
 	}
-	adapter := map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": []string{"q_proj"}}
+	adapter := map[string]any{"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": []string{"layers.0.self_attn.q_proj"}}
 	for name, v := range map[string]any{
 		filepath.Join(p.base, "config.json"):                   config,
 		filepath.Join(p.base, "model.safetensors.index.json"):  index,
