@@ -145,6 +145,38 @@ func TestWhatLiesAtAPath(t *testing.T) {
 	}
 }
 
+// TestRunsBelow checks that each checkpoint of runs one level down has a result of its
+// own, beside adapters, too, and when none of them can be used.
+func TestRunsBelow(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	good := func(t tree, path string) tree {
+		return t.with(path+"/adapter_config.json", config, path+"/adapter_model.safetensors", factors())
+	}
+	one := good(tree{}, "sw/v0/checkpoint-500").
+		with("sw/v0/checkpoint-1000/adapter_config.json", config, "sw/v0/checkpoint-1000/adapter_model.safetensors", emptyFile)
+	lost := tree{"lost/v0/checkpoint-5/optimizer.bin": "x", "lost/v1/checkpoint-5/trainer_state.json": "{}"}
+	both := good(good(good(tree{}, "both/checkpoint-1"), "both/v0/checkpoint-2/policy"), "both/v0")
+	beside := good(good(good(tree{}, "lib/a"), "lib/b/checkpoint-7"), "lib/c").with("lib/b/checkpoint-8/README.md", "x")
+	for _, x := range []tree{one, lost, both, beside} {
+		x.write(t, dir)
+	}
+	for path, want := range map[string]string{
+		"sw":   "sw/v0/checkpoint-500 ok, sw/v0/checkpoint-1000 broken",
+		"lost": "lost/v0/checkpoint-5 broken, lost/v1/checkpoint-5 broken",
+		"both": "both/checkpoint-1 ok, both/v0/checkpoint-2/policy ok, both/v0 ok",
+		"lib":  "lib/a ok, lib/b/checkpoint-7 ok, lib/b/checkpoint-8 broken, lib/c ok",
+	} {
+		var got []string
+		for _, r := range results(t, []string{path}, Options{}) {
+			got = append(got, r.Path+" "+string(r.Verdict))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: got %s, want %s", path, strings.Join(got, ", "), want)
+		}
+	}
+}
+
 // TestFirstBase checks that a first path that is a model is what adapters are held
 // against, as far as it can be opened.
 func TestFirstBase(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -60,7 +61,7 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 		return nil, err
 	}
 	for i, name := range names {
-		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1])
+		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1]) && path.Dir(names[i+1]) == path.Dir(name)
 		results, err := w.visit(ctx, name, later, now)
 		if err != nil {
 			return all, err
@@ -167,10 +168,11 @@ type marks struct {
 // two directories below it.
 const markDepth = 3
 
-// look gives the marks of a save. What cannot be seen has none. Of the output directory
+// look gives the marks of a save. What cannot be seen has none. Of an output directory
 // itself only the adapter's files count: logs grow beside them.
 func (w *Watcher) look(name string) marks {
 	root := filepath.Join(w.Dir, name)
+	output := path.Base(name) == "."
 	var all, adapter strings.Builder
 	_ = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -178,7 +180,7 @@ func (w *Watcher) look(name string) marks {
 		}
 		if d.IsDir() {
 			rel, _ := filepath.Rel(root, p)
-			if p != root && (name == "." || strings.Count(rel, string(filepath.Separator)) >= markDepth) {
+			if p != root && (output || strings.Count(rel, string(filepath.Separator)) >= markDepth) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -191,7 +193,7 @@ func (w *Watcher) look(name string) marks {
 		if p == root || slices.Contains(modeldir.AdapterFiles(), d.Name()) {
 			adapter.WriteString(line)
 		}
-		if name != "." {
+		if !output {
 			all.WriteString(line)
 		}
 		return nil

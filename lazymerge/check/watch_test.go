@@ -234,6 +234,36 @@ func TestWatchOthers(t *testing.T) {
 	w.poll("style-000001.safetensors weights-empty")
 }
 
+// TestWatchBelow follows runs one level below the directory: each of their checkpoints is
+// judged by itself, as soon as it is done.
+func TestWatchBelow(t *testing.T) {
+	w := watching(t)
+	w.saveAdapter("v0/checkpoint-500")
+	w.end("v0/checkpoint-500")
+	w.poll("v0/checkpoint-500 ok")
+	w.save("v0/checkpoint-1000/adapter_model.safetensors", emptyFile)
+	w.save("v0/checkpoint-1000/adapter_config.json", config)
+	w.end("v0/checkpoint-1000")
+	w.saveAdapter("v1/checkpoint-500/policy")
+	w.end("v1/checkpoint-500")
+	w.poll("v1/checkpoint-500/policy ok")
+	w.poll("v0/checkpoint-1000 weights-empty")
+	w.saveAdapter("v1")
+	w.saveAdapter("v1/checkpoint-501") // another run's checkpoint is not a later one
+	for range settle/interval - 1 {
+		w.save("v1/checkpoint-501/optimizer.pt", strings.Repeat("it grows ", w.age))
+		w.poll()
+	}
+	w.poll()
+	w.poll("v1 ok")
+	w.end("v1/checkpoint-501")
+	w.poll("v1/checkpoint-501 ok")
+	w.silent()
+	if p := w.w.Pending(); len(p) > 0 {
+		t.Error(p)
+	}
+}
+
 // TestWatchBase checks that saves are opened with the base.
 func TestWatchBase(t *testing.T) {
 	w := watching(t)
