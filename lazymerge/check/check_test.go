@@ -177,6 +177,47 @@ func TestRunsBelow(t *testing.T) {
 	}
 }
 
+// TestSettingsBesideAdapters checks that settings which will lose an adapter are named
+// whatever lies beside them, once, and sound ones raise nothing.
+func TestSettingsBesideAdapters(t *testing.T) {
+	adapter := func(path string) tree {
+		return tree{path + "adapter_config.json": config, path + "adapter_model.safetensors": factors()}
+	}
+	for name, c := range map[string]struct {
+		with tree
+		at   string // of the settings
+		want string
+	}{
+		"nothing":      {tree{}, "", "p"},
+		"library":      {adapter("p/a/"), "", "p, p/a"},
+		"place":        {adapter("p/a/"), "configs/", "p, p/a"},
+		"adapter":      {adapter("p/"), "", "p, p"},
+		"broken":       {tree{"p/adapter_model.safetensors": emptyFile}, "", "p, p"},
+		"run":          {adapter("p/checkpoint-1/"), "", "p, p/checkpoint-1"},
+		"run below":    {adapter("p/out/checkpoint-1/"), "", "p, p/out/checkpoint-1"},
+		"of run below": {adapter("p/out/checkpoint-1/"), "out/", "p/out, p/out/checkpoint-1"},
+		"empty run":    {tree{"p/out/checkpoint-1/README.md": ""}, "", "p, p/out/checkpoint-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for settings, want := range map[string]int{ungathered: 1, gathered: 0} {
+				t.Chdir(t.TempDir())
+				c.with.with("p/"+c.at+"ds_config.json", settings).write(t, ".")
+				var paths []string
+				risks := 0
+				for _, r := range results(t, []string{"p"}, Options{}) {
+					paths = append(paths, r.Path)
+					if r.Kind == KindTraining {
+						risks += len(r.Findings)
+					}
+				}
+				if risks != want || want == 1 && strings.Join(paths, ", ") != c.want {
+					t.Errorf("%d warnings, results %q; want %d, %s", risks, paths, want, c.want)
+				}
+			}
+		})
+	}
+}
+
 // TestFirstBase checks that a first path that is a model is what adapters are held
 // against, as far as it can be opened.
 func TestFirstBase(t *testing.T) {

@@ -107,22 +107,26 @@ func (f *finder) find(ref string) {
 		f.findFile(ref)
 		return
 	}
-	if modeldir.IsCheckpoint(ref) {
-		f.addRisks(ref)
-	}
 	lib, err := modeldir.FindAdapters([]string{ref})
 	outputs := modeldir.OutputDirs(ref)
+	isModel := (isNotAdapter(err) || err == nil && lib.Dirs != nil && holdsModel(ref)) && isModelDir(ref)
 	switch {
 	case len(modeldir.CheckpointDirs(ref)) > 0:
 		f.findTraining(ref)
-	case (isNotAdapter(err) || err == nil && lib.Dirs != nil && holdsModel(ref)) && isModelDir(ref):
+	case isModel && modeldir.IsCheckpoint(ref):
+		f.addRisks(ref)
+		f.addBase(ref)
+	case isModel:
 		f.addBase(ref)
 	case isNotAdapter(err) && len(outputs) > 0:
+		f.addRisks(ref)
 		f.findLibrary(ref, nil, outputs)
 	case isNotAdapter(err) && f.addSettings(ref):
 	case err != nil:
+		f.addRisks(ref)
 		f.add(broken(ref, KindOther, err))
 	default:
+		f.addRisks(ref)
 		f.findLibrary(ref, lib.Adapters, outputs)
 	}
 }
