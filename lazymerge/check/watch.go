@@ -32,7 +32,7 @@ type Watcher struct {
 	Options
 
 	saves  map[string]*save
-	linted bool // the settings were looked at
+	linted map[string]bool // directories whose settings were looked at
 }
 
 // save is one thing that the run has saved, by its name in the output directory.
@@ -48,7 +48,7 @@ type save struct {
 // saves that are new and done, oldest first. Error: ctx's.
 func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, error) {
 	if w.saves == nil {
-		w.saves = make(map[string]*save)
+		w.saves, w.linted = make(map[string]*save), make(map[string]bool)
 	}
 	names := modeldir.Written(w.Dir)
 	for name := range w.saves {
@@ -56,7 +56,7 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 			delete(w.saves, name)
 		}
 	}
-	all, err := w.settings(ctx)
+	all, err := w.settings(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -71,18 +71,27 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 	return all, nil
 }
 
-// settings gives what is wrong with the settings of the run, once, when its directory is
-// there.
-func (w *Watcher) settings(ctx context.Context) ([]diagnose.Result, error) {
-	if _, err := os.Stat(w.Dir); w.linted || err != nil {
+// settings gives what is wrong with the settings of the run and of those below it, once
+// for each, when its directory is there.
+func (w *Watcher) settings(ctx context.Context, names []string) ([]diagnose.Result, error) {
+	if _, err := os.Stat(w.Dir); err != nil {
 		return nil, nil
 	}
-	w.linted = true
 	f := newFinder(w.Options)
-	f.addRisks(w.Dir)
+	var fresh []string
+	for _, name := range append([]string{"."}, names...) {
+		dir := filepath.Join(w.Dir, path.Dir(name))
+		if !w.linted[dir] && !slices.Contains(fresh, dir) {
+			fresh = append(fresh, dir)
+			f.addRisks(dir)
+		}
+	}
 	r, err := f.run(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for _, dir := range fresh {
+		w.linted[dir] = true
 	}
 	return r.Results, nil
 }

@@ -284,4 +284,8 @@ func TestWatchSettings(t *testing.T) {
 	w.save("ds_config.json", ungathered)
 	w.poll(". training-zero3-ungathered")
 	w.silent()
+	w.save("v0/ds_config.json", ungathered)
+	w.saveAdapter("v0/checkpoint-1")
+	w.poll("v0 training-zero3-ungathered")
+	w.poll()
 }
