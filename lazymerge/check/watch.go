@@ -31,8 +31,9 @@ type Watcher struct {
 	Settle time.Duration
 	Options
 
-	saves  map[string]*save
-	linted map[string]bool // directories whose settings were looked at
+	finishing bool // what is whole is judged now
+	saves     map[string]*save
+	linted    map[string]bool // directories whose settings were looked at
 }
 
 // save is one thing that the run has saved, by its name in the output directory.
@@ -96,6 +97,15 @@ func (w *Watcher) settings(ctx context.Context, names []string) ([]diagnose.Resu
 	return r.Results, nil
 }
 
+// Finish looks once more when the watch ends: it judges the saves that are not judged yet
+// without waiting any longer, except those that may still be being written. They stay
+// Pending. Error: ctx's.
+func (w *Watcher) Finish(ctx context.Context, now time.Time) ([]diagnose.Result, error) {
+	w.finishing = true
+	defer func() { w.finishing = false }()
+	return w.Poll(ctx, now)
+}
+
 // Pending lists the saves that were seen and not judged yet.
 func (w *Watcher) Pending() []string {
 	var names []string
@@ -119,7 +129,8 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 	if s.marks != seen.all || s.since.IsZero() {
 		s.marks, s.since = seen.all, now
 	}
-	if !w.due(name, s, seen, later, now) {
+	due := w.due(name, s, seen, later, now)
+	if !due && !(w.finishing && w.fresh(name, s, seen) && seen.adapter != "") {
 		return nil, nil
 	}
 	results, err := w.judge(ctx, name)
@@ -129,7 +140,11 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 	if w.look(name) != seen {
 		return nil, nil // it changed while it was read
 	}
-	if anyBroken(results) && s.suspect != seen {
+	switch {
+	case !anyBroken(results):
+	case w.finishing && !due && mayGrow(results):
+		return nil, nil
+	case !w.finishing && s.suspect != seen:
 		s.suspect = seen
 		return nil, nil
 	}
@@ -137,12 +152,17 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 	return results, nil
 }
 
-// due tells whether a save is to be judged now. A checkpoint is judged once; what else
-// the run saves may be written anew.
+// fresh tells whether a save is to be judged at all. A checkpoint is judged once; what
+// else the run saves may be written anew.
+func (w *Watcher) fresh(name string, s *save, seen marks) bool {
+	return !s.judged || !modeldir.IsCheckpoint(name) && seen.adapter != s.last && seen.adapter != ""
+}
+
+// due tells whether a save is to be judged now.
 func (w *Watcher) due(name string, s *save, seen marks, later bool, now time.Time) bool {
 	checkpoint := modeldir.IsCheckpoint(name)
 	switch {
-	case s.judged && (checkpoint || seen.adapter == s.last || seen.adapter == ""):
+	case !w.fresh(name, s, seen):
 		return false
 	case later, checkpoint && isWhole(filepath.Join(w.Dir, name, "trainer_state.json")):
 		return true
@@ -152,6 +172,24 @@ func (w *Watcher) due(name string, s *save, seen marks, later bool, now time.Tim
 
 func anyBroken(results []diagnose.Result) bool {
 	return slices.ContainsFunc(results, func(r diagnose.Result) bool { return r.Verdict == diagnose.VerdictBroken })
+}
+
+// partCodes are the findings that a sound save may have while it is being written.
+var partCodes = []string{
+	"checkpoint-broken", "checkpoint-no-adapter", "config-broken", "config-missing", "file-missing", "weights-header-past-end",
+	"weights-missing", "weights-too-short", "weights-truncated", "weights-zero-bytes", "weights-zero-filled",
+}
+
+// mayGrow tells whether what is broken may become whole: only parts of it are missing.
+func mayGrow(results []diagnose.Result) bool {
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Severity == diagnose.Broken && !slices.Contains(partCodes, f.Code) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // judge checks one save.

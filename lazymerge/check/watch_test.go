@@ -264,6 +264,46 @@ func TestWatchBelow(t *testing.T) {
 	}
 }
 
+// TestWatchFinish checks what is judged at the end of a watch: all that no more writing can
+// mend, and what is whole.
+func TestWatchFinish(t *testing.T) {
+	for name, c := range map[string]struct{ weights, config, state, want string }{
+		"whole":          {factors(), config, "", "ok"},
+		"empty":          {emptyFile, config, "", "weights-empty"},
+		"half":           {factors()[:len(factors())-9], config, "", ""},
+		"header":         {factors()[:100], config, "", ""},
+		"nothing":        {"", config, "", ""},
+		"no config":      {factors(), "-", "", ""},
+		"no weights":     {"-", config, "", ""},
+		"half, done":     {factors()[:300], config, "{}", "weights-header-past-end"},
+		"torch archive":  {"PK\x03\x04" + strings.Repeat("x", 2000), config, "", "weights-pickle"},
+		"half, no state": {factors()[:300], config, "{", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watching(t)
+			files := tree{}.with("checkpoint-1/adapter_model.safetensors", c.weights, "checkpoint-1/adapter_config.json", c.config, "checkpoint-1/trainer_state.json", c.state)
+			if c.state == "" {
+				delete(files, "checkpoint-1/trainer_state.json")
+			}
+			files.write(t, w.dir)
+			results, err := w.w.Finish(context.Background(), w.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, r := range results {
+				got = string(r.Verdict)
+				for _, f := range r.Findings {
+					got = f.Code
+				}
+			}
+			if got != c.want || (len(w.w.Pending()) == 0) != (c.want != "") {
+				t.Errorf("got %q, want %q; pending %q", got, c.want, w.w.Pending())
+			}
+		})
+	}
+}
+
 // TestWatchBase checks that saves are opened with the base.
 func TestWatchBase(t *testing.T) {
 	w := watching(t)
