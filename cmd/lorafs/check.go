@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -85,12 +86,26 @@ func checkUsage(c *cli.Context) error {
 		case c.Duration("interval") <= 0 || c.Duration("settle") < 0:
 			return errors.New("--interval must be positive, and --settle not negative")
 		}
-		return nil
+		return watchable(c.Args().First())
 	}
 	for _, name := range []string{"on-broken", "interval", "settle"} {
 		if c.IsSet(name) {
 			return fmt.Errorf("--%s is for --watch", name)
 		}
+	}
+	return nil
+}
+
+// watchable refuses a path that is there and can be no OUTPUT_DIR.
+func watchable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--watch: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("--watch takes an OUTPUT_DIR; %s is no directory", path)
 	}
 	return nil
 }
@@ -143,6 +158,7 @@ func writeResults(io stdio, r *check.Report) error {
 // watch judges what a training run saves until it is interrupted, and then what is left.
 func watch(c *cli.Context, io stdio, o check.Options) error {
 	w := &check.Watcher{Dir: c.Args().First(), Settle: c.Duration("settle"), Options: o}
+	io.note("watching %s%s", w.Dir, absence(w.Dir))
 	ticks := time.NewTicker(c.Duration("interval"))
 	defer ticks.Stop()
 	var failed error
@@ -165,6 +181,14 @@ func watch(c *cli.Context, io stdio, o check.Options) error {
 	}
 }
 
+// absence is what to say of a directory that is not there.
+func absence(dir string) string {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return ", which is not there yet"
+	}
+	return ""
+}
+
 // finishWatch judges what was saved and not judged when the watch was interrupted. A
 // second signal ends it.
 func finishWatch(c *cli.Context, io stdio, w *check.Watcher) error {
@@ -173,6 +197,9 @@ func finishWatch(c *cli.Context, io stdio, w *check.Watcher) error {
 	failed := report(ctx, c, io, results)
 	for _, path := range w.Pending() {
 		io.note("%s was not judged: it was not complete yet", path)
+	}
+	if w.Judged() == 0 {
+		io.note("nothing was judged in %s%s", w.Dir, absence(w.Dir))
 	}
 	return errors.Join(failed, err)
 }

@@ -32,6 +32,7 @@ type Watcher struct {
 	Options
 
 	finishing bool // what is whole is judged now
+	judged    int
 	saves     map[string]*save
 	linted    map[string]bool // directories whose settings were looked at
 }
@@ -106,6 +107,9 @@ func (w *Watcher) Finish(ctx context.Context, now time.Time) ([]diagnose.Result,
 	return w.Poll(ctx, now)
 }
 
+// Judged counts the saves that were judged.
+func (w *Watcher) Judged() int { return w.judged }
+
 // Pending lists the saves that were seen and not judged yet.
 func (w *Watcher) Pending() []string {
 	var names []string
@@ -149,6 +153,7 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 		return nil, nil
 	}
 	s.judged, s.last = true, seen.adapter
+	w.judged++
 	return results, nil
 }
 
