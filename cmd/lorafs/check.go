@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime/debug"
@@ -30,7 +31,7 @@ func checkCommand(io stdio) *cli.Command {
 			"is a base model counts as --base. Of models only headers are read, and of adapters all values up to\n" +
 			formatSize(check.ValuesBudget) + " together; --deep reads the rest. Status 1: something is broken.\n\n" +
 			"--watch judges what a run saves in OUTPUT_DIR once it is written, one line each, until it is\n" +
-			"interrupted: status 0 when all was good. It ends with status 1 at the first that is broken, or runs\n" +
+			"interrupted; what is whole by then is judged, too. Status 0: all was good. It ends with status 1 at the first that is broken, or runs\n" +
 			"CMD by sh with LORAFS_PATH, LORAFS_CODE and LORAFS_MESSAGE and goes on.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "base", Usage: "open every adapter with the model `BASE`"},
@@ -85,12 +86,26 @@ func checkUsage(c *cli.Context) error {
 		case c.Duration("interval") <= 0 || c.Duration("settle") < 0:
 			return errors.New("--interval must be positive, and --settle not negative")
 		}
-		return nil
+		return watchable(c.Args().First())
 	}
 	for _, name := range []string{"on-broken", "interval", "settle"} {
 		if c.IsSet(name) {
 			return fmt.Errorf("--%s is for --watch", name)
 		}
+	}
+	return nil
+}
+
+// watchable refuses a path that is there and can be no OUTPUT_DIR.
+func watchable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("--watch: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("--watch takes an OUTPUT_DIR; %s is no directory", path)
 	}
 	return nil
 }
@@ -140,41 +155,74 @@ func writeResults(io stdio, r *check.Report) error {
 	return nil
 }
 
-// watch judges what a training run saves until it is interrupted.
+// watch judges what a training run saves until it is interrupted, and then what is left.
 func watch(c *cli.Context, io stdio, o check.Options) error {
 	w := &check.Watcher{Dir: c.Args().First(), Settle: c.Duration("settle"), Options: o}
+	io.note("watching %s%s", w.Dir, absence(w.Dir))
 	ticks := time.NewTicker(c.Duration("interval"))
 	defer ticks.Stop()
 	var failed error
 	for {
 		results, err := w.Poll(c.Context, time.Now())
-		for _, r := range results {
-			if err := announce(c, io, r); err != nil {
-				return err
-			}
-			if !bad(r, c.Bool("strict")) {
-				continue
-			}
-			failed = errReported
-			if !c.IsSet("on-broken") {
-				return failed
-			}
-			if err := onBroken(c.Context, c.String("on-broken"), io, r); err != nil {
-				io.note("--on-broken: %v", err)
-			}
+		if err := report(c.Context, c, io, results); err != nil {
+			failed = err
+		}
+		if failed != nil && (failed != errReported || !c.IsSet("on-broken")) {
+			return failed
 		}
 		if err != nil && c.Context.Err() == nil {
 			return err
 		}
 		select {
 		case <-c.Context.Done():
-			for _, path := range w.Pending() {
-				io.note("%s was not judged: it was not complete yet", path)
-			}
-			return failed
+			return errors.Join(failed, finishWatch(c, io, w))
 		case <-ticks.C:
 		}
 	}
+}
+
+// absence is what to say of a directory that is not there.
+func absence(dir string) string {
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return ", which is not there yet"
+	}
+	return ""
+}
+
+// finishWatch judges what was saved and not judged when the watch was interrupted. A
+// second signal ends it.
+func finishWatch(c *cli.Context, io stdio, w *check.Watcher) error {
+	ctx := context.WithoutCancel(c.Context)
+	results, err := w.Finish(ctx, time.Now())
+	failed := report(ctx, c, io, results)
+	for _, path := range w.Pending() {
+		io.note("%s was not judged: it was not complete yet", path)
+	}
+	if w.Judged() == 0 {
+		io.note("nothing was judged in %s%s", w.Dir, absence(w.Dir))
+	}
+	return errors.Join(failed, err)
+}
+
+// report announces results and runs the command of --on-broken for the bad ones.
+// errReported is that there were some.
+func report(ctx context.Context, c *cli.Context, io stdio, results []diagnose.Result) (failed error) {
+	for _, r := range results {
+		if err := announce(c, io, r); err != nil {
+			return err
+		}
+		if !bad(r, c.Bool("strict")) {
+			continue
+		}
+		failed = errReported
+		if !c.IsSet("on-broken") {
+			continue
+		}
+		if err := onBroken(ctx, c.String("on-broken"), io, r); err != nil {
+			io.note("--on-broken: %v", err)
+		}
+	}
+	return failed
 }
 
 // announce writes one result: a line of JSON, or a line and the findings.
@@ -191,7 +239,7 @@ func announce(c *cli.Context, io stdio, r diagnose.Result) error {
 	return e.Encode(r)
 }
 
-// onBroken runs a command of the user with what was found. It gets SIGTERM when lorafs
+// onBroken runs a command of the user with what was found. It gets SIGINT when lorafs
 // is interrupted.
 func onBroken(ctx context.Context, command string, io stdio, r diagnose.Result) error {
 	f := r.Findings[0]

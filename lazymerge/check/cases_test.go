@@ -152,6 +152,8 @@ var cases = []struct {
 	{"training-zero3-ungathered", inputs{tree: tree{"ds_config.json": ungathered}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered}, paths: "ds_config.json"}},
 	{"training-zero3-ungathered", trained(run.with("run/ds_config.json", ungathered)), trained(run.with("run/ds_config.json", gathered))},
 	{"training-settings-unreadable", inputs{tree: tree{"ds_config.json": gathered[:30]}, paths: "ds_config.json"}, inputs{tree: tree{"ds_config.json": gathered, "requirements.txt": "peft==0.21.2"}, paths: "ds_config.json requirements.txt ."}},
+	{"training-settings-unreadable", trained(run.with("run/axolotl.yml", "deepspeed: deepspeed_configs/zero3_bf16.json\n")),
+		trained(run.with("run/axolotl.yml", "deepspeed: deepspeed_configs/zero3_bf16.json\n", "run/deepspeed_configs/zero3_bf16.json", gathered))},
 	{"type-never", setting(`{"peft_type":"PROMPT_TUNING"}`), setting(config)},
 	{"type-unsupported", setting(`{"peft_type":"QUUX"}`), setting(config)},
 	{"vocabulary-part", withBase(llama.with(file, factors(some("base_model.model.model.embed_tokens.weight", 9, 4)))), withBase(llama.with(file, factors(some("base_model.model.model.embed_tokens.weight", 9, 4), some("base_model.model.lm_head.weight", 9, 4))))},

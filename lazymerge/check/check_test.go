@@ -145,6 +145,79 @@ func TestWhatLiesAtAPath(t *testing.T) {
 	}
 }
 
+// TestRunsBelow checks that each checkpoint of runs one level down has a result of its
+// own, beside adapters, too, and when none of them can be used.
+func TestRunsBelow(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	good := func(t tree, path string) tree {
+		return t.with(path+"/adapter_config.json", config, path+"/adapter_model.safetensors", factors())
+	}
+	one := good(tree{}, "sw/v0/checkpoint-500").
+		with("sw/v0/checkpoint-1000/adapter_config.json", config, "sw/v0/checkpoint-1000/adapter_model.safetensors", emptyFile)
+	lost := tree{"lost/v0/checkpoint-5/optimizer.bin": "x", "lost/v1/checkpoint-5/trainer_state.json": "{}"}
+	both := good(good(good(tree{}, "both/checkpoint-1"), "both/v0/checkpoint-2/policy"), "both/v0")
+	beside := good(good(good(tree{}, "lib/a"), "lib/b/checkpoint-7"), "lib/c").with("lib/b/checkpoint-8/README.md", "x")
+	for _, x := range []tree{one, lost, both, beside} {
+		x.write(t, dir)
+	}
+	for path, want := range map[string]string{
+		"sw":   "sw/v0/checkpoint-500 ok, sw/v0/checkpoint-1000 broken",
+		"lost": "lost/v0/checkpoint-5 broken, lost/v1/checkpoint-5 broken",
+		"both": "both/checkpoint-1 ok, both/v0/checkpoint-2/policy ok, both/v0 ok",
+		"lib":  "lib/a ok, lib/b/checkpoint-7 ok, lib/b/checkpoint-8 broken, lib/c ok",
+	} {
+		var got []string
+		for _, r := range results(t, []string{path}, Options{}) {
+			got = append(got, r.Path+" "+string(r.Verdict))
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: got %s, want %s", path, strings.Join(got, ", "), want)
+		}
+	}
+}
+
+// TestSettingsBesideAdapters checks that settings which will lose an adapter are named
+// whatever lies beside them, once, and sound ones raise nothing.
+func TestSettingsBesideAdapters(t *testing.T) {
+	adapter := func(path string) tree {
+		return tree{path + "adapter_config.json": config, path + "adapter_model.safetensors": factors()}
+	}
+	for name, c := range map[string]struct {
+		with tree
+		at   string // of the settings
+		want string
+	}{
+		"nothing":      {tree{}, "", "p"},
+		"library":      {adapter("p/a/"), "", "p, p/a"},
+		"place":        {adapter("p/a/"), "configs/", "p, p/a"},
+		"adapter":      {adapter("p/"), "", "p, p"},
+		"broken":       {tree{"p/adapter_model.safetensors": emptyFile}, "", "p, p"},
+		"run":          {adapter("p/checkpoint-1/"), "", "p, p/checkpoint-1"},
+		"run below":    {adapter("p/out/checkpoint-1/"), "", "p, p/out/checkpoint-1"},
+		"of run below": {adapter("p/out/checkpoint-1/"), "out/", "p/out, p/out/checkpoint-1"},
+		"empty run":    {tree{"p/out/checkpoint-1/README.md": ""}, "", "p, p/out/checkpoint-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for settings, want := range map[string]int{ungathered: 1, gathered: 0} {
+				t.Chdir(t.TempDir())
+				c.with.with("p/"+c.at+"ds_config.json", settings).write(t, ".")
+				var paths []string
+				risks := 0
+				for _, r := range results(t, []string{"p"}, Options{}) {
+					paths = append(paths, r.Path)
+					if r.Kind == KindTraining {
+						risks += len(r.Findings)
+					}
+				}
+				if risks != want || want == 1 && strings.Join(paths, ", ") != c.want {
+					t.Errorf("%d warnings, results %q; want %d, %s", risks, paths, want, c.want)
+				}
+			}
+		})
+	}
+}
+
 // TestFirstBase checks that a first path that is a model is what adapters are held
 // against, as far as it can be opened.
 func TestFirstBase(t *testing.T) {

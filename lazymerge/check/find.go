@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -106,22 +107,46 @@ func (f *finder) find(ref string) {
 		f.findFile(ref)
 		return
 	}
-	if modeldir.IsCheckpoint(ref) {
-		f.addRisks(ref)
-	}
 	lib, err := modeldir.FindAdapters([]string{ref})
+	outputs := modeldir.OutputDirs(ref)
+	isModel := (isNotAdapter(err) || err == nil && lib.Dirs != nil && holdsModel(ref)) && isModelDir(ref)
 	switch {
 	case len(modeldir.CheckpointDirs(ref)) > 0:
 		f.findTraining(ref)
-	case (isNotAdapter(err) || err == nil && lib.Dirs != nil && holdsModel(ref)) && isModelDir(ref):
+	case isModel && modeldir.IsCheckpoint(ref):
+		f.addRisks(ref)
 		f.addBase(ref)
+	case isModel:
+		f.addBase(ref)
+	case isNotAdapter(err) && len(outputs) > 0:
+		f.addRisks(ref)
+		f.findLibrary(ref, nil, outputs)
 	case isNotAdapter(err) && f.addSettings(ref):
 	case err != nil:
+		f.addRisks(ref)
 		f.add(broken(ref, KindOther, err))
 	default:
-		for _, a := range lib.Adapters {
-			f.addAdapter(a.Ref, a)
+		f.addRisks(ref)
+		f.findLibrary(ref, lib.Adapters, outputs)
+	}
+}
+
+// findLibrary adds the adapters that lie at a path and what each training run below it has
+// saved, in the order of their paths. Of a run a library knows only the newest healthy
+// checkpoint, and nothing of one that saved no adapter.
+func (f *finder) findLibrary(dir string, adapters []modeldir.Adapter, outputs []string) {
+	found := make(map[string]func())
+	for _, name := range outputs {
+		path := filepath.Join(dir, name)
+		found[path] = func() { f.findTraining(path) }
+	}
+	for _, a := range adapters {
+		if found[a.Ref] == nil {
+			found[a.Ref] = func() { f.addAdapter(a.Ref, a) }
 		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		found[path]()
 	}
 }
 
@@ -133,14 +158,14 @@ func (f *finder) findTraining(dir string) {
 	}
 }
 
-// findWritten adds one thing that a training run has saved.
+// findWritten adds one thing that a training run has saved, by its name of Written.
 func (f *finder) findWritten(dir, name string) {
 	path := filepath.Join(dir, name)
 	if !modeldir.IsCheckpoint(name) {
 		f.findAdapter(path)
 		return
 	}
-	adapters, err := modeldir.CheckpointAdapters(dir, name)
+	adapters, err := modeldir.CheckpointAdapters(filepath.Dir(path), filepath.Base(path))
 	if err != nil {
 		f.add(broken(path, KindAdapter, err))
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,8 +31,10 @@ type Watcher struct {
 	Settle time.Duration
 	Options
 
-	saves  map[string]*save
-	linted bool // the settings were looked at
+	finishing bool // what is whole is judged now
+	judged    int
+	saves     map[string]*save
+	linted    map[string]bool // directories whose settings were looked at
 }
 
 // save is one thing that the run has saved, by its name in the output directory.
@@ -47,7 +50,7 @@ type save struct {
 // saves that are new and done, oldest first. Error: ctx's.
 func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, error) {
 	if w.saves == nil {
-		w.saves = make(map[string]*save)
+		w.saves, w.linted = make(map[string]*save), make(map[string]bool)
 	}
 	names := modeldir.Written(w.Dir)
 	for name := range w.saves {
@@ -55,12 +58,12 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 			delete(w.saves, name)
 		}
 	}
-	all, err := w.settings(ctx)
+	all, err := w.settings(ctx, names)
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range names {
-		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1])
+		later := i+1 < len(names) && modeldir.IsCheckpoint(names[i+1]) && path.Dir(names[i+1]) == path.Dir(name)
 		results, err := w.visit(ctx, name, later, now)
 		if err != nil {
 			return all, err
@@ -70,21 +73,42 @@ func (w *Watcher) Poll(ctx context.Context, now time.Time) ([]diagnose.Result, e
 	return all, nil
 }
 
-// settings gives what is wrong with the settings of the run, once, when its directory is
-// there.
-func (w *Watcher) settings(ctx context.Context) ([]diagnose.Result, error) {
-	if _, err := os.Stat(w.Dir); w.linted || err != nil {
+// settings gives what is wrong with the settings of the run and of those below it, once
+// for each, when its directory is there.
+func (w *Watcher) settings(ctx context.Context, names []string) ([]diagnose.Result, error) {
+	if _, err := os.Stat(w.Dir); err != nil {
 		return nil, nil
 	}
-	w.linted = true
 	f := newFinder(w.Options)
-	f.addRisks(w.Dir)
+	var fresh []string
+	for _, name := range append([]string{"."}, names...) {
+		dir := filepath.Join(w.Dir, path.Dir(name))
+		if !w.linted[dir] && !slices.Contains(fresh, dir) {
+			fresh = append(fresh, dir)
+			f.addRisks(dir)
+		}
+	}
 	r, err := f.run(ctx)
 	if err != nil {
 		return nil, err
 	}
+	for _, dir := range fresh {
+		w.linted[dir] = true
+	}
 	return r.Results, nil
 }
+
+// Finish looks once more when the watch ends: it judges the saves that are not judged yet
+// without waiting any longer, except those that may still be being written. They stay
+// Pending. Error: ctx's.
+func (w *Watcher) Finish(ctx context.Context, now time.Time) ([]diagnose.Result, error) {
+	w.finishing = true
+	defer func() { w.finishing = false }()
+	return w.Poll(ctx, now)
+}
+
+// Judged counts the saves that were judged.
+func (w *Watcher) Judged() int { return w.judged }
 
 // Pending lists the saves that were seen and not judged yet.
 func (w *Watcher) Pending() []string {
@@ -109,7 +133,8 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 	if s.marks != seen.all || s.since.IsZero() {
 		s.marks, s.since = seen.all, now
 	}
-	if !w.due(name, s, seen, later, now) {
+	due := w.due(name, s, seen, later, now)
+	if !due && !(w.finishing && w.fresh(name, s, seen) && seen.adapter != "") {
 		return nil, nil
 	}
 	results, err := w.judge(ctx, name)
@@ -119,20 +144,30 @@ func (w *Watcher) visit(ctx context.Context, name string, later bool, now time.T
 	if w.look(name) != seen {
 		return nil, nil // it changed while it was read
 	}
-	if anyBroken(results) && s.suspect != seen {
+	switch {
+	case !anyBroken(results):
+	case w.finishing && !due && mayGrow(results):
+		return nil, nil
+	case !w.finishing && s.suspect != seen:
 		s.suspect = seen
 		return nil, nil
 	}
 	s.judged, s.last = true, seen.adapter
+	w.judged++
 	return results, nil
 }
 
-// due tells whether a save is to be judged now. A checkpoint is judged once; what else
-// the run saves may be written anew.
+// fresh tells whether a save is to be judged at all. A checkpoint is judged once; what
+// else the run saves may be written anew.
+func (w *Watcher) fresh(name string, s *save, seen marks) bool {
+	return !s.judged || !modeldir.IsCheckpoint(name) && seen.adapter != s.last && seen.adapter != ""
+}
+
+// due tells whether a save is to be judged now.
 func (w *Watcher) due(name string, s *save, seen marks, later bool, now time.Time) bool {
 	checkpoint := modeldir.IsCheckpoint(name)
 	switch {
-	case s.judged && (checkpoint || seen.adapter == s.last || seen.adapter == ""):
+	case !w.fresh(name, s, seen):
 		return false
 	case later, checkpoint && isWhole(filepath.Join(w.Dir, name, "trainer_state.json")):
 		return true
@@ -142,6 +177,24 @@ func (w *Watcher) due(name string, s *save, seen marks, later bool, now time.Tim
 
 func anyBroken(results []diagnose.Result) bool {
 	return slices.ContainsFunc(results, func(r diagnose.Result) bool { return r.Verdict == diagnose.VerdictBroken })
+}
+
+// partCodes are the findings that a sound save may have while it is being written.
+var partCodes = []string{
+	"checkpoint-broken", "checkpoint-no-adapter", "config-broken", "config-missing", "file-missing", "weights-header-past-end",
+	"weights-missing", "weights-too-short", "weights-truncated", "weights-zero-bytes", "weights-zero-filled",
+}
+
+// mayGrow tells whether what is broken may become whole: only parts of it are missing.
+func mayGrow(results []diagnose.Result) bool {
+	for _, r := range results {
+		for _, f := range r.Findings {
+			if f.Severity == diagnose.Broken && !slices.Contains(partCodes, f.Code) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // judge checks one save.
@@ -167,10 +220,11 @@ type marks struct {
 // two directories below it.
 const markDepth = 3
 
-// look gives the marks of a save. What cannot be seen has none. Of the output directory
+// look gives the marks of a save. What cannot be seen has none. Of an output directory
 // itself only the adapter's files count: logs grow beside them.
 func (w *Watcher) look(name string) marks {
 	root := filepath.Join(w.Dir, name)
+	output := path.Base(name) == "."
 	var all, adapter strings.Builder
 	_ = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -178,7 +232,7 @@ func (w *Watcher) look(name string) marks {
 		}
 		if d.IsDir() {
 			rel, _ := filepath.Rel(root, p)
-			if p != root && (name == "." || strings.Count(rel, string(filepath.Separator)) >= markDepth) {
+			if p != root && (output || strings.Count(rel, string(filepath.Separator)) >= markDepth) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -191,7 +245,7 @@ func (w *Watcher) look(name string) marks {
 		if p == root || slices.Contains(modeldir.AdapterFiles(), d.Name()) {
 			adapter.WriteString(line)
 		}
-		if name != "." {
+		if !output {
 			all.WriteString(line)
 		}
 		return nil

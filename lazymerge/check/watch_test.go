@@ -234,6 +234,76 @@ func TestWatchOthers(t *testing.T) {
 	w.poll("style-000001.safetensors weights-empty")
 }
 
+// TestWatchBelow follows runs one level below the directory: each of their checkpoints is
+// judged by itself, as soon as it is done.
+func TestWatchBelow(t *testing.T) {
+	w := watching(t)
+	w.saveAdapter("v0/checkpoint-500")
+	w.end("v0/checkpoint-500")
+	w.poll("v0/checkpoint-500 ok")
+	w.save("v0/checkpoint-1000/adapter_model.safetensors", emptyFile)
+	w.save("v0/checkpoint-1000/adapter_config.json", config)
+	w.end("v0/checkpoint-1000")
+	w.saveAdapter("v1/checkpoint-500/policy")
+	w.end("v1/checkpoint-500")
+	w.poll("v1/checkpoint-500/policy ok")
+	w.poll("v0/checkpoint-1000 weights-empty")
+	w.saveAdapter("v1")
+	w.saveAdapter("v1/checkpoint-501") // another run's checkpoint is not a later one
+	for range settle/interval - 1 {
+		w.save("v1/checkpoint-501/optimizer.pt", strings.Repeat("it grows ", w.age))
+		w.poll()
+	}
+	w.poll()
+	w.poll("v1 ok")
+	w.end("v1/checkpoint-501")
+	w.poll("v1/checkpoint-501 ok")
+	w.silent()
+	if p := w.w.Pending(); len(p) > 0 {
+		t.Error(p)
+	}
+}
+
+// TestWatchFinish checks what is judged at the end of a watch: all that no more writing can
+// mend, and what is whole.
+func TestWatchFinish(t *testing.T) {
+	for name, c := range map[string]struct{ weights, config, state, want string }{
+		"whole":          {factors(), config, "", "ok"},
+		"empty":          {emptyFile, config, "", "weights-empty"},
+		"half":           {factors()[:len(factors())-9], config, "", ""},
+		"header":         {factors()[:100], config, "", ""},
+		"nothing":        {"", config, "", ""},
+		"no config":      {factors(), "-", "", ""},
+		"no weights":     {"-", config, "", ""},
+		"half, done":     {factors()[:300], config, "{}", "weights-header-past-end"},
+		"torch archive":  {"PK\x03\x04" + strings.Repeat("x", 2000), config, "", "weights-pickle"},
+		"half, no state": {factors()[:300], config, "{", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watching(t)
+			files := tree{}.with("checkpoint-1/adapter_model.safetensors", c.weights, "checkpoint-1/adapter_config.json", c.config, "checkpoint-1/trainer_state.json", c.state)
+			if c.state == "" {
+				delete(files, "checkpoint-1/trainer_state.json")
+			}
+			files.write(t, w.dir)
+			results, err := w.w.Finish(context.Background(), w.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, r := range results {
+				got = string(r.Verdict)
+				for _, f := range r.Findings {
+					got = f.Code
+				}
+			}
+			if got != c.want || (len(w.w.Pending()) == 0) != (c.want != "") {
+				t.Errorf("got %q, want %q; pending %q", got, c.want, w.w.Pending())
+			}
+		})
+	}
+}
+
 // TestWatchBase checks that saves are opened with the base.
 func TestWatchBase(t *testing.T) {
 	w := watching(t)
@@ -254,4 +324,8 @@ func TestWatchSettings(t *testing.T) {
 	w.save("ds_config.json", ungathered)
 	w.poll(". training-zero3-ungathered")
 	w.silent()
+	w.save("v0/ds_config.json", ungathered)
+	w.saveAdapter("v0/checkpoint-1")
+	w.poll("v0 training-zero3-ungathered")
+	w.poll()
 }

@@ -246,17 +246,41 @@ func (f *finder) text(path string) ([]byte, bool) {
 }
 
 // follow reads the DeepSpeed configs that settings name, where they lie below the root.
+// One that is not there is a risk: what it says is not known.
 func (f *finder) follow() {
 	for i := 0; i < len(f.sources); i++ {
-		if name := reference(f.sources[i].doc); name != "" {
-			if path := f.resolve(f.sources[i].path, name); path != "" {
-				f.settings(path, true)
-			}
+		from, name := f.sources[i].path, reference(f.sources[i].doc)
+		if name == "" {
+			continue
+		}
+		if path := f.resolve(from, name); path != "" {
+			f.settings(path, true)
+		} else if isConfigName(name) && filepath.Base(from) != argumentsName {
+			// Trainer's arguments travel with the adapter, the files of the run do not.
+			f.risks = append(f.risks, Risk{Kind: Unreadable, File: from, Detail: fmt.Sprintf(
+				"the DeepSpeed config that it names, %s, %s, so what the run saves cannot be judged", name, unfollowed(from, name))})
 		}
 	}
 }
 
-// resolve finds a file that another one names: beside it, or below the root.
+// unfollowed says why a file that another one names was not read.
+func unfollowed(from, name string) string {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(from), name)
+	}
+	if _, err := os.Stat(name); err == nil {
+		return "lies elsewhere and was not read"
+	}
+	return "is not here"
+}
+
+// isConfigName tells a file's name from the other words that trainers take in its place.
+func isConfigName(name string) bool {
+	return slices.Contains([]string{".json", ".hjson", ".yaml", ".yml"}, strings.ToLower(filepath.Ext(name)))
+}
+
+// resolve finds a file that another one names: beside it, below the root, or below the
+// project when the root is one of its places.
 func (f *finder) resolve(from, name string) string {
 	if filepath.IsAbs(name) {
 		rel, err := filepath.Rel(absolute(f.root), name)
@@ -268,7 +292,11 @@ func (f *finder) resolve(from, name string) string {
 	if !filepath.IsLocal(name) {
 		return ""
 	}
-	for _, dir := range []string{filepath.Dir(from), f.root} {
+	dirs := []string{filepath.Dir(from), f.root}
+	if slices.Contains(places, filepath.Base(absolute(f.root))) {
+		dirs = append(dirs, filepath.Dir(absolute(f.root))) // a file of a project, looked at alone
+	}
+	for _, dir := range dirs {
 		path := filepath.Join(dir, name)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path

@@ -41,7 +41,7 @@ func Read(path string) (*Run, error) {
 	}
 	j := judge{finder: f}
 	for _, s := range f.sources {
-		if j.source(s) {
+		if j.source(s) && !slices.Contains(r.Files, s.path) {
 			r.Files = append(r.Files, s.path)
 		}
 	}

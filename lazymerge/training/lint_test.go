@@ -74,8 +74,14 @@ func TestLint(t *testing.T) {
 		"not in a place":     {map[string]string{"deep/down/ds.json": ds3}, nil},
 		"named":              {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "deep/down/ds.json"), "deep/down/ds.json": ds3}, []Kind{Ungathered}},
 		"named from a place": {map[string]string{"configs/acc.yaml": fmt.Sprintf(dsFile, "x/ds.json"), "x/ds.json": ds3}, []Kind{Ungathered}},
-		"named, gone":        {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "deep/ds.json")}, nil},
-		"named, outside":     {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "../../../../etc/ds.json")}, nil},
+		"named, gone":        {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "deep/ds.json")}, []Kind{Unreadable}},
+		"named, outside":     {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "../../../../etc/ds.json")}, []Kind{Unreadable}},
+		"named, absolute":    {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "/none/ds.json")}, []Kind{Unreadable}},
+		"axolotl, gone":      {map[string]string{"axolotl.yml": "adapter: lora\ndeepspeed: deepspeed_configs/zero3_bf16.json\n"}, []Kind{Unreadable}},
+		"factory, gone":      {map[string]string{"configs/sft.yaml": "stage: sft\ndeepspeed: examples/deepspeed/ds_z3_config.json\n"}, []Kind{Unreadable}},
+		"JSON, gone":         {map[string]string{"args.json": `{"output_dir":"o","deepspeed":"ds.json"}`}, []Kind{Unreadable}},
+		"no file's name":     {map[string]string{"swift.yaml": "deepspeed: zero2\n", "env.yaml": "deepspeed: 0.14.0\n"}, nil},
+		"none":               {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "none")}, nil},
 		"axolotl":            {map[string]string{"axolotl.yml": "base_model: x\nadapter: lora\ndeepspeed: z/zero3.json\n", "z/zero3.json": ds3}, []Kind{Ungathered}},
 		"trainer, object":    {map[string]string{"training_args.json": `{"output_dir":"o","deepspeed":` + ds3 + `}`}, []Kind{Ungathered}},
 		"trainer, base64":    {map[string]string{"trl.yaml": "deepspeed: " + base64DS + "\n"}, []Kind{Ungathered}},
@@ -98,6 +104,35 @@ func TestLint(t *testing.T) {
 		if got := kinds(t, tree(t, c.files)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+// TestNamedFromAPlace looks at one file of a project, whose references are from its root.
+func TestNamedFromAPlace(t *testing.T) {
+	dir := tree(t, map[string]string{"configs/a.yaml": "deepspeed: ds/z.json\n", "ds/z.json": ds3})
+	if got := kinds(t, filepath.Join(dir, "configs", "a.yaml")); !slices.Equal(got, []Kind{Ungathered}) {
+		t.Error(got)
+	}
+	t.Chdir(filepath.Join(dir, "configs"))
+	if got := kinds(t, "a.yaml"); !slices.Equal(got, []Kind{Ungathered}) {
+		t.Errorf("from within: %v", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "ds", "z.json")); err != nil {
+		t.Fatal(err)
+	}
+	risks, err := Lint("a.yaml")
+	if err != nil || len(risks) != 1 || risks[0].File != "a.yaml" ||
+		risks[0].Message() != "the DeepSpeed config that it names, ds/z.json, is not here, so what the run saves cannot be judged" {
+		t.Errorf("%+v, %v", risks, err)
+	}
+}
+
+// TestNamedElsewhere names a file that is there and outside of what is looked at.
+func TestNamedElsewhere(t *testing.T) {
+	dir := tree(t, map[string]string{"run/a.yaml": "deepspeed: ../z.json\n", "z.json": ds3})
+	risks, err := Lint(filepath.Join(dir, "run"))
+	if err != nil || len(risks) != 1 || !strings.Contains(risks[0].Message(), "../z.json, lies elsewhere and was not read") {
+		t.Errorf("%+v, %v", risks, err)
 	}
 }
 
@@ -150,7 +185,7 @@ func TestSpecialFiles(t *testing.T) {
 func TestSamples(t *testing.T) {
 	for name, want := range map[string][]Kind{
 		"accelerate_inline.yaml": {Ungathered},
-		"accelerate_file.yaml":   nil,
+		"accelerate_file.yaml":   {Unreadable}, // without the file that it names
 		"accelerate_fsdp.yaml":   {Sharded},
 		"training_args.json":     nil,
 	} {

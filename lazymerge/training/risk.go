@@ -23,7 +23,7 @@ const (
 	Sharded
 	// OldWriter is a safetensors that writes an invalid header when there are no tensors.
 	OldWriter
-	// Unreadable is a file of settings that cannot be parsed.
+	// Unreadable is a file of settings that cannot be parsed, or names one that is not there.
 	Unreadable
 )
 
