@@ -154,6 +154,50 @@ func TestNearbyOutput(t *testing.T) {
 	}
 }
 
+// TestWholeModel checks that the cure goes by the file's name and by what is in it.
+func TestWholeModel(t *testing.T) {
+	const wrapped = "../checkpoint/testdata/plain-bin/checkpoint-2/pytorch_model.bin"
+	torch, err := os.ReadFile(wrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lora := raw(`{"base_model.model.q.lora_A.default.weight":{"dtype":"F32","shape":[1,4],"data_offsets":[0,16]}}`, zeros16)
+	plain := raw(`{"model.q.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, zeros16)
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []string
+		not   []string
+	}{
+		"model":         {map[string]string{"model.safetensors": plain}, []string{"leave model.safetensors its name"}, []string{"rename", "recover"}},
+		"wrapped":       {map[string]string{"model.safetensors": lora}, []string{"lorafs recover ", "m/model.safetensors ", "/m-recovered", "leave model.safetensors"}, []string{"rename"}},
+		"wrapped torch": {map[string]string{"pytorch_model.bin": string(torch)}, []string{"lorafs recover ", "m/pytorch_model.bin "}, []string{"rename", "model.safetensors"}},
+		"recovered":     {map[string]string{"pytorch_model.bin": string(torch), "../m-recovered/adapter_config.json": loraConfig, "../m-recovered/adapter_model.safetensors": goodFile}, []string{"recovered already", "lorafs check"}, []string{"lorafs recover"}},
+		"renamed":       {map[string]string{"adapter_model.safetensors": plain}, []string{"rename adapter_model.safetensors to model.safetensors"}, []string{"recover"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"m/adapter_config.json": loraConfig}
+			for path, text := range c.files {
+				files[filepath.Join("m", path)] = text
+			}
+			_, err := peft.Open(filepath.Join(dirOf(t, files), "m"), peft.Options{})
+			found := Explain(err)
+			if len(found) != 1 || found[0].Code != "weights-whole-model" {
+				t.Fatalf("%+v", found)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(found[0].Fix, want) {
+					t.Errorf("lacks %q: %s", want, found[0].Fix)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(found[0].Fix, not) {
+					t.Errorf("says %q: %s", not, found[0].Fix)
+				}
+			}
+		})
+	}
+}
+
 // TestNoCheckpoint checks that the newest checkpoint's fault is told as well.
 func TestNoCheckpoint(t *testing.T) {
 	dir := dirOf(t, map[string]string{

@@ -151,9 +151,13 @@ func isSharded(dir string) bool {
 func (s shards) way(dir string) string {
 	out, done := recoveredTo(s.root, dir)
 	if done {
-		return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
+		return recoveredAlready(out)
 	}
 	return fmt.Sprintf("The trained values need not be lost: %s. This rebuilds the adapter from it:\n\t%s", s.what, recoverCommand(s.path, out))
+}
+
+func recoveredAlready(out string) string {
+	return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
 }
 
 func recoverCommand(checkpoint, out string) string {
