@@ -12,6 +12,7 @@ import (
 
 	"lorafs/cache"
 	"lorafs/lazymerge"
+	"lorafs/lazymerge/diagnose"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/recovery"
 )
@@ -75,6 +76,9 @@ func runRecover(c *cli.Context, io stdio) error {
 		return io.writeJSON(r)
 	}
 	reportRecovered(io, r)
+	if !c.Bool("full") {
+		fmt.Fprintf(io.err, "hint: %s\n", diagnose.CheckCommand(c.String("base"), out))
+	}
 	return nil
 }
 

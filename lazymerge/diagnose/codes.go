@@ -857,7 +857,7 @@ var codes = []code{
 		name:  "weights-whole-model",
 		title: "A whole model was saved in place of the adapter",
 		cause: "There are the weights of a model where those of an adapter should be: training saved the merged or the plain model (merge_and_unload before the save, save_model of a model that is not PEFT's), or the whole PEFT model with the adapter's tensors somewhere in it (lora_A.default.weight).",
-		fix:   "If it is the trained model, it needs no adapter: rename the file to model.safetensors and put the base's config.json and tokenizer beside it. Else save the adapter from the PEFT model:\n\tmodel.save_pretrained('OUT')",
+		fix:   "If it is the trained model, it needs no adapter: {whole} and put the base's config.json and tokenizer beside it. Else save the adapter from the PEFT model:\n\tmodel.save_pretrained('OUT')",
 	},
 	{
 		name:  "weights-zero-bytes",

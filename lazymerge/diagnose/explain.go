@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -13,6 +14,7 @@ import (
 	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/recovery"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/torchfile/pickle"
@@ -197,7 +199,7 @@ func explainPeft(err error) []Finding {
 		}
 		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
 	case *peft.WholeModelError:
-		return one(finding("weights-whole-model", e.File, first(e.Tensors), e.Error(), nil))
+		return one(wholeModel(e.File, first(e.Tensors), e.Error()))
 	case *peft.NonFiniteError:
 		return one(finding("tensor-nonfinite", e.File, e.Tensor, e.Error(), nil))
 	case *single.MetadataError:
@@ -231,12 +233,39 @@ func explainUnsupported(e *peft.UnsupportedError) Finding {
 
 // explainNoWeights looks whether the weights are those of a whole model.
 func explainNoWeights(e *peft.NoWeightsError) Finding {
-	for _, name := range []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"} {
+	for _, name := range modelNames {
 		if path := filepath.Join(e.Dir, name); isFile(path) {
-			return finding("weights-whole-model", path, "", e.Error()+", only "+name, nil)
+			return wholeModel(path, "", e.Error()+", only "+name)
 		}
 	}
 	return ungathered("weights-missing", filepath.Join(e.Dir, "adapter_model.safetensors"), "", e.Error())
+}
+
+// modelNames are the names under which a model is loaded.
+var modelNames = []string{"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"}
+
+// wholeModel is the finding of a model in the adapter's place. Where the adapter's
+// tensors are in it they can be taken out.
+func wholeModel(file, tensor, message string) Finding {
+	v := fileValues(file)
+	switch base := filepath.Base(file); {
+	case slices.Contains(modelNames, base):
+		v["whole"] = "leave " + base + " its name"
+	case filepath.Ext(base) == ".safetensors":
+		v["whole"] = "rename " + base + " to model.safetensors"
+	default:
+		v["whole"] = "rename " + base + " to pytorch_model.bin"
+	}
+	f := finding("weights-whole-model", file, tensor, message, v)
+	if recovery.HoldsAdapter(file) {
+		out, done := recoveredTo(filepath.Dir(file), filepath.Dir(file))
+		way := "The adapter's tensors are in the model. This takes them out:\n\t" + recoverCommand(file, out)
+		if done {
+			way = recoveredAlready(out)
+		}
+		f.Fix = way + "\n" + f.Fix
+	}
+	return f
 }
 
 func isFile(path string) bool {

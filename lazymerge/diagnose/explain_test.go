@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,12 +46,12 @@ func TestCheckpointNearby(t *testing.T) {
 				"checkpoint-9/global_step10/layer_0_expert_0_mp_rank_00_model_states.pt":          "",
 				"checkpoint-9/global_step10/zero_pp_rank_0_mp_rank_00_optim_states.pt.incomplete": "",
 			}),
-			[]string{"global_step10 (1 file)", "lorafs recover ", "checkpoint-9/global_step10 ", "checkpoint-9/recovered"},
-			[]string{"newest whole checkpoint of this run", "python"},
+			[]string{"global_step10 (optimizer states of 1 rank)", "lorafs recover ", "checkpoint-9/global_step10 ", "/recovered-9"},
+			[]string{"newest whole checkpoint of this run", "python", "checkpoint-9/recovered"},
 		},
 		"fsdp": {
 			add(map[string]string{"checkpoint-9/pytorch_model_fsdp_0/__0_0.distcp": ""}),
-			[]string{"lorafs recover ", "checkpoint-9/pytorch_model_fsdp_0 ", "checkpoint-9/recovered"}, []string{"accelerate merge"},
+			[]string{"lorafs recover ", "checkpoint-9/pytorch_model_fsdp_0 ", "/recovered-9"}, []string{"accelerate merge"},
 		},
 		"fsdp in one file": {
 			add(map[string]string{"checkpoint-9/pytorch_model_fsdp.bin": "x"}),
@@ -66,6 +67,121 @@ func TestCheckpointNearby(t *testing.T) {
 			_, err := peft.Open(filepath.Join(dir, "checkpoint-9"), peft.Options{})
 			found := Explain(err)
 			if len(found) != 1 || found[0].Code != "weights-empty" {
+				t.Fatalf("%+v", found)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(found[0].Fix, want) {
+					t.Errorf("lacks %q: %s", want, found[0].Fix)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(found[0].Fix, not) {
+					t.Errorf("says %q: %s", not, found[0].Fix)
+				}
+			}
+		})
+	}
+}
+
+// TestNearbyOutput checks the ways back of a run's final adapter: they lie in the
+// checkpoints below it.
+func TestNearbyOutput(t *testing.T) {
+	const shard0, shard1 = "global_step%[1]d/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "global_step%[1]d/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
+	zero := func(files map[string]string, step int) {
+		files[fmt.Sprintf("out/checkpoint-%[1]d/"+shard0, step)] = ""
+		files[fmt.Sprintf("out/checkpoint-%[1]d/"+shard1, step)] = ""
+	}
+	whole := func(files map[string]string, dir string) {
+		files[dir+"/adapter_config.json"], files[dir+"/adapter_model.safetensors"] = loraConfig, goodFile
+	}
+	for name, c := range map[string]struct {
+		add       func(files map[string]string)
+		want, not []string // in their order
+	}{
+		"shards of several steps": {
+			func(f map[string]string) { zero(f, 2); zero(f, 10); zero(f, 9) },
+			[]string{"optimizer states of 2 ranks", "lorafs recover ", "out/checkpoint-10/global_step10 ", "out/recovered-10"}, nil,
+		},
+		"an older whole one": {
+			func(f map[string]string) { zero(f, 10); whole(f, "out/checkpoint-9") },
+			[]string{"lorafs recover ", "checkpoint-10/global_step10 ", "newest whole checkpoint", "checkpoint-9 MOUNTPOINT"}, nil,
+		},
+		"a whole one with shards": {
+			func(f map[string]string) { zero(f, 10); whole(f, "out/checkpoint-10") },
+			[]string{"checkpoint-10 MOUNTPOINT"}, []string{"lorafs recover"},
+		},
+		"universal": {
+			func(f map[string]string) {
+				f["out/checkpoint-3/global_step3_universal/zero/a.lora_A.default.weight/fp32.pt"] = "x"
+			},
+			[]string{"universal checkpoint", "out/checkpoint-3/global_step3_universal ", "out/recovered-3"}, nil,
+		},
+		"recovered already": {
+			func(f map[string]string) { zero(f, 2); whole(f, "out/recovered-2") },
+			[]string{"was recovered already, in ", "lorafs check --base BASE ", "out/recovered-2"}, []string{"lorafs recover"},
+		},
+		"another thing in the way": {
+			func(f map[string]string) { zero(f, 2); f["out/recovered-2"] = "x" },
+			[]string{"lorafs recover ", "out/recovered-2-2"}, nil,
+		},
+		"no checkpoint-N": {
+			func(f map[string]string) { f[fmt.Sprintf("out/"+shard0, 4)] = "" },
+			[]string{"lorafs recover ", "out/global_step4 ", "/out-recovered"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"out/adapter_config.json": loraConfig, "out/adapter_model.safetensors": raw(`{"__metadata__":{"format":"pt"}}`, "")}
+			c.add(files)
+			_, err := peft.Open(filepath.Join(dirOf(t, files), "out"), peft.Options{})
+			found := Explain(err)
+			if len(found) != 1 || found[0].Code != "weights-empty" {
+				t.Fatalf("%+v", found)
+			}
+			rest := found[0].Fix
+			for _, want := range c.want {
+				_, after, ok := strings.Cut(rest, want)
+				if !ok {
+					t.Fatalf("lacks %q in its place: %s", want, found[0].Fix)
+				}
+				rest = after
+			}
+			for _, not := range c.not {
+				if strings.Contains(found[0].Fix, not) {
+					t.Errorf("says %q: %s", not, found[0].Fix)
+				}
+			}
+		})
+	}
+}
+
+// TestWholeModel checks that the cure goes by the file's name and by what is in it.
+func TestWholeModel(t *testing.T) {
+	const wrapped = "../checkpoint/testdata/plain-bin/checkpoint-2/pytorch_model.bin"
+	torch, err := os.ReadFile(wrapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lora := raw(`{"base_model.model.q.lora_A.default.weight":{"dtype":"F32","shape":[1,4],"data_offsets":[0,16]}}`, zeros16)
+	plain := raw(`{"model.q.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, zeros16)
+	for name, c := range map[string]struct {
+		files map[string]string
+		want  []string
+		not   []string
+	}{
+		"model":         {map[string]string{"model.safetensors": plain}, []string{"leave model.safetensors its name"}, []string{"rename", "recover"}},
+		"wrapped":       {map[string]string{"model.safetensors": lora}, []string{"lorafs recover ", "m/model.safetensors ", "/m-recovered", "leave model.safetensors"}, []string{"rename"}},
+		"wrapped torch": {map[string]string{"pytorch_model.bin": string(torch)}, []string{"lorafs recover ", "m/pytorch_model.bin "}, []string{"rename", "model.safetensors"}},
+		"recovered":     {map[string]string{"pytorch_model.bin": string(torch), "../m-recovered/adapter_config.json": loraConfig, "../m-recovered/adapter_model.safetensors": goodFile}, []string{"recovered already", "lorafs check"}, []string{"lorafs recover"}},
+		"renamed":       {map[string]string{"adapter_model.safetensors": plain}, []string{"rename adapter_model.safetensors to model.safetensors"}, []string{"recover"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{"m/adapter_config.json": loraConfig}
+			for path, text := range c.files {
+				files[filepath.Join("m", path)] = text
+			}
+			_, err := peft.Open(filepath.Join(dirOf(t, files), "m"), peft.Options{})
+			found := Explain(err)
+			if len(found) != 1 || found[0].Code != "weights-whole-model" {
 				t.Fatalf("%+v", found)
 			}
 			for _, want := range c.want {

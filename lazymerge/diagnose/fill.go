@@ -23,6 +23,7 @@ var names = map[string]string{
 	"second":    "ADAPTER",
 	"target":    "TARGET",
 	"torch":     "FILE.pt",
+	"whole":     "rename the file to model.safetensors (a torch file to pytorch_model.bin) where it has another name",
 }
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)

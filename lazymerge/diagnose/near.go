@@ -1,114 +1,208 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lorafs/lazymerge/modeldir"
 )
 
-// zeroShard is a file in which DeepSpeed keeps one process's part of the trained
-// values.
-var zeroShard = regexp.MustCompile(`^(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt$`)
+// Names of what DeepSpeed and the Trainer write.
+var (
+	// zeroShard is a file with one process's part of the trained values.
+	zeroShard      = regexp.MustCompile(`^(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt$`)
+	globalStep     = regexp.MustCompile(`^global_step(\d{1,18})(_universal)?$`)
+	checkpointStep = regexp.MustCompile(`^checkpoint-(\d{1,18})$`)
+)
 
-// maxNear bounds how much of a directory is looked at.
-const maxNear = 10_000
+const (
+	maxNear        = 10_000 // entries of a directory that are looked at
+	maxCheckpoints = 100    // of a run, the newest
+)
 
-// nearby says which way back to the trained values stands near an adapter that
-// holds none, "" when there is none to see.
+// nearby says which ways back to the trained values stand near an adapter that
+// holds none, the one to the newest values first, "" when there is none to see.
 func nearby(weights string) string {
 	if weights == "" {
 		return ""
 	}
 	dir := filepath.Dir(weights)
+	found, ok := nearShards(dir)
+	whole := nearHealthy(dir)
 	var ways []string
-	for _, find := range []func(string) string{nearZero, nearFSDP, nearHealthy} {
-		if way := find(dir); way != "" {
-			ways = append(ways, way)
-		}
+	if ok && (whole == "" || found.root == dir || stepOf(found.root) > stepOf(whole)) {
+		ways = append(ways, found.way(dir))
+	}
+	if whole != "" {
+		ways = append(ways, fmt.Sprintf("The newest whole checkpoint of this run is %s:\n\tlorafs mount BASE %s MOUNTPOINT", whole, shellWord(whole)))
 	}
 	return strings.Join(ways, "\n")
 }
 
-// nearZero finds the shards of a DeepSpeed checkpoint in a directory or the one
-// above, which is where PEFT's sub-directories put it.
-func nearZero(dir string) string {
-	for _, root := range []string{dir, filepath.Dir(dir)} {
-		if steps := globalSteps(root); len(steps) > 0 {
-			shards := filepath.Join(root, steps[len(steps)-1])
-			return zeroWay(root, shards, countShards(shards))
-		}
-	}
-	return ""
+// shards is a checkpoint that holds the trained values outside of an adapter.
+type shards struct {
+	root string // the directory of the checkpoint
+	path string // what is to be put together
+	what string // what it is, for people
 }
 
-// globalSteps lists the sub-directories that hold shards, in order of their steps.
-func globalSteps(root string) []string {
-	var steps []string
-	for _, name := range listDir(root) {
-		if strings.HasPrefix(name, "global_step") && countShards(filepath.Join(root, name)) > 0 {
-			steps = append(steps, name)
-		}
-	}
-	slices.SortStableFunc(steps, func(a, b string) int { return len(a) - len(b) })
-	return steps
-}
-
-// zeroWay is the command that rebuilds the adapter beside the broken one. The step is
-// named, since the file latest may name another.
-func zeroWay(root, shards string, count int) string {
-	files := "1 file"
-	if count > 1 {
-		files = fmt.Sprintf("%d files", count)
-	}
-	return fmt.Sprintf("The trained values need not be lost: a DeepSpeed checkpoint is near, in %s (%s). This rebuilds the adapter from it:\n\t%s",
-		shards, files, recoverCommand(shards, root))
-}
-
-// recoverCommand rebuilds an adapter in a new directory beside the checkpoint's files.
-func recoverCommand(checkpoint, root string) string {
-	return fmt.Sprintf("lorafs recover %s %s", shellWord(checkpoint), shellWord(filepath.Join(root, "recovered")))
-}
-
-func countShards(dir string) int {
-	n := 0
-	for _, name := range listDir(dir) {
-		if zeroShard.MatchString(name) {
-			n++
-		}
-	}
-	return n
-}
-
-// nearFSDP finds a checkpoint of FSDP, sharded or in one file.
-func nearFSDP(dir string) string {
-	for _, root := range []string{dir, filepath.Dir(dir)} {
-		for _, name := range listDir(root) {
-			path := filepath.Join(root, name)
-			if name == "pytorch_model_fsdp.bin" && isFile(path) || strings.HasPrefix(name, "pytorch_model_fsdp_") && isSharded(path) {
-				return fmt.Sprintf("The trained values need not be lost: an FSDP checkpoint is near. This rebuilds the adapter from it:\n\t%s",
-					recoverCommand(path, root))
+// nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
+// be the run's output) and then, since PEFT gives adapters sub-directories, above.
+func nearShards(dir string) (shards, bool) {
+	for _, top := range []string{dir, filepath.Dir(dir)} {
+		for _, root := range append([]string{top}, checkpointsIn(top)...) {
+			for _, find := range []func(string) (shards, bool){zeroIn, fsdpIn} {
+				if s, ok := find(root); ok {
+					return s, true
+				}
 			}
 		}
 	}
+	return shards{}, false
+}
+
+// checkpointsIn lists the newest checkpoints of a run, the newest first.
+func checkpointsIn(run string) []string {
+	var dirs []string
+	for _, name := range listDir(run) {
+		if checkpointStep.MatchString(name) {
+			dirs = append(dirs, filepath.Join(run, name))
+		}
+	}
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(stepOf(b), stepOf(a)) })
+	return dirs[:min(len(dirs), maxCheckpoints)]
+}
+
+// stepOf is the step of the checkpoint that a directory is or lies in, -1 for none.
+func stepOf(dir string) int64 {
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if m := checkpointStep.FindStringSubmatch(filepath.Base(d)); m != nil {
+			return number(m[1])
+		}
+	}
+	return -1
+}
+
+func number(digits string) int64 {
+	n, _ := strconv.ParseInt(digits, 10, 64) // the pattern admits no other than numbers
+	return n
+}
+
+// zeroIn finds DeepSpeed's values of the highest step. The step is named, since the
+// file latest may name another.
+func zeroIn(root string) (best shards, ok bool) {
+	newest := int64(-1)
+	for _, name := range listDir(root) {
+		m := globalStep.FindStringSubmatch(name)
+		if m == nil || number(m[1]) <= newest {
+			continue
+		}
+		path := filepath.Join(root, name)
+		if what := zeroValues(path); what != "" {
+			newest, best, ok = number(m[1]), shards{root, path, what}, true
+		}
+	}
+	return best, ok
+}
+
+// zeroValues says what values of DeepSpeed a directory holds, "" for none.
+func zeroValues(dir string) string {
+	count := 0
+	for _, name := range listDir(dir) {
+		if zeroShard.MatchString(name) {
+			count++
+		}
+	}
+	switch {
+	case count == 1:
+		return "a DeepSpeed checkpoint is near, in " + dir + " (optimizer states of 1 rank)"
+	case count > 1:
+		return fmt.Sprintf("a DeepSpeed checkpoint is near, in %s (optimizer states of %d ranks)", dir, count)
+	}
+	parameters := filepath.Join(dir, "zero")
+	if slices.ContainsFunc(listDir(parameters), func(name string) bool { return isFile(filepath.Join(parameters, name, "fp32.pt")) }) {
+		return "a universal checkpoint of DeepSpeed is near, in " + dir
+	}
 	return ""
+}
+
+// fsdpIn finds values of FSDP, sharded or in one file.
+func fsdpIn(root string) (shards, bool) {
+	for _, name := range listDir(root) {
+		path := filepath.Join(root, name)
+		if name == "pytorch_model_fsdp.bin" && isFile(path) || strings.HasPrefix(name, "pytorch_model_fsdp_") && isSharded(path) {
+			return shards{root, path, "an FSDP checkpoint is near, in " + root}, true
+		}
+	}
+	return shards{}, false
 }
 
 func isSharded(dir string) bool {
 	return slices.ContainsFunc(listDir(dir), func(name string) bool { return strings.HasSuffix(name, ".distcp") })
 }
 
+// way is the command that rebuilds the adapter of dir, or where that was done before.
+func (s shards) way(dir string) string {
+	out, done := recoveredTo(s.root, dir)
+	if done {
+		return recoveredAlready(out)
+	}
+	return fmt.Sprintf("The trained values need not be lost: %s. This rebuilds the adapter from it:\n\t%s", s.what, recoverCommand(s.path, out))
+}
+
+func recoveredAlready(out string) string {
+	return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
+}
+
+func recoverCommand(checkpoint, out string) string {
+	return fmt.Sprintf("lorafs recover %s %s", shellWord(checkpoint), shellWord(out))
+}
+
+// CheckCommand is what says whether an adapter fits a base, "" for one that is not known.
+func CheckCommand(base, adapter string) string {
+	if base == "" {
+		base = "BASE"
+	}
+	return fmt.Sprintf("lorafs check --base %s %s", shellWord(base), shellWord(adapter))
+}
+
+// recoveredTo is the directory for the adapter of a checkpoint: beside it, not in it,
+// where the Trainer's save_total_limit would remove it. done says that an adapter lies
+// there. dir, which holds the broken adapter, is not taken.
+func recoveredTo(root, dir string) (out string, done bool) {
+	if base := filepath.Base(root); base == "." || base == ".." {
+		if abs, err := filepath.Abs(root); err == nil {
+			root = abs
+		}
+	}
+	base := filepath.Base(root) + "-recovered"
+	if m := checkpointStep.FindStringSubmatch(filepath.Base(root)); m != nil {
+		base = "recovered-" + m[1]
+	}
+	out = filepath.Join(filepath.Dir(root), base)
+	const most = 100
+	for i := 2; i < most && (out == dir || len(listDir(out)) > 0 || isFile(out)); i++ {
+		if out != dir && isFile(filepath.Join(out, "adapter_config.json")) && isFile(filepath.Join(out, "adapter_model.safetensors")) {
+			return out, true
+		}
+		out = filepath.Join(filepath.Dir(root), fmt.Sprintf("%s-%d", base, i))
+	}
+	return out, false
+}
+
 // nearHealthy finds the newest whole checkpoint of the run that the directory
-// belongs to.
+// belongs to, "" when there is none.
 func nearHealthy(dir string) string {
 	for _, root := range []string{dir, filepath.Dir(dir)} {
 		path, _, err := modeldir.NewestHealthy(root)
 		if err == nil && path != dir {
-			return fmt.Sprintf("The newest whole checkpoint of this run is %s:\n\tlorafs mount BASE %s MOUNTPOINT", path, shellWord(path))
+			return path
 		}
 	}
 	return ""
