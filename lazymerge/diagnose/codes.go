@@ -117,6 +117,12 @@ var codes = []code{
 		fix:   "Name the sub-directory that is the model.",
 	},
 	{
+		name:  "checkpoint-alpha-differs",
+		title: "--alpha is not the lora_alpha of adapter_config.json",
+		cause: "The config that was found or named says what lora_alpha was, and --alpha says otherwise. --alpha is for a config that has to be rebuilt.",
+		fix:   "Leave --alpha out to take the config's:\n\tlorafs recover {path} OUT_DIR\nIf the config is that of another run, name the right one:\n\tlorafs recover --config adapter_config.json {path} OUT_DIR",
+	},
+	{
 		name:  "checkpoint-alpha-missing",
 		title: "lora_alpha has to be said",
 		cause: "The checkpoint has no adapter_config.json near it. Rank and modules of a LoRA adapter are in its tensors, but lora_alpha, which scales them, is in none.",
@@ -421,6 +427,12 @@ var codes = []code{
 		title: "The output lies in an input",
 		cause: "Nothing is written to a base or an adapter: their directories stay as they are.",
 		fix:   "Name a directory outside of both.",
+	},
+	{
+		name:  "output-parent",
+		title: "There is no directory to put the output in",
+		cause: "The directory above the output does not exist or is a file. It is not made, since with a mistyped path it would be in the wrong place.",
+		fix:   "Name another place for the output, or make the directory:\n\tmkdir -p {dir}",
 	},
 	{
 		name:  "overflow",
