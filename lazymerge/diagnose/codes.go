@@ -150,7 +150,7 @@ var codes = []code{
 		name:  "checkpoint-latest",
 		title: "The file latest names a checkpoint that is not there",
 		cause: "DeepSpeed writes the name of the newest step's directory into the file latest. That directory was removed, renamed or not copied.",
-		fix:   "Copy the directory as well, or name the one of another step:\n\tlorafs recover {dir}/global_step100 OUT_DIR",
+		fix:   "Copy the directory as well, or name the one of a step that is there:\n\tlorafs recover {path} OUT_DIR",
 	},
 	{
 		name:  "checkpoint-mixed",
@@ -180,7 +180,7 @@ var codes = []code{
 		name:  "checkpoint-ranks-missing",
 		title: "Files of the checkpoint are missing",
 		cause: "Every process of the training writes its part, on its own machine where the disk is not shared. Some parts are not here, or there are more than there were processes.",
-		fix:   "Copy the missing files from the other machines into this directory. ZeRO stages 1 and 2 have the trained values in 16 bits in one file, which is enough for:\n\tlorafs recover --dtype saved {path} OUT_DIR",
+		fix:   "Copy the missing files from the other machines into this directory.\nZeRO stages 1 and 2 have the trained values in 16 bits in one file, which is enough for:\n\tlorafs recover --dtype saved {path} OUT_DIR",
 	},
 	{
 		name:  "checkpoint-several-adapters",
@@ -419,7 +419,7 @@ var codes = []code{
 	{
 		name:  "output-exists",
 		title: "The output is there already",
-		cause: "An export never writes over files.",
+		cause: "lorafs never writes over files.",
 		fix:   "Name a directory that does not exist, or empty this one.",
 	},
 	{
@@ -830,7 +830,7 @@ var codes = []code{
 	{
 		name:  "weights-torch-empty",
 		title: "The adapter's torch file is too small to hold anything",
-		cause: "adapter_model.bin has a few hundred bytes (443 is common): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
+		cause: "adapter_model.bin holds no tensors (torch writes from 400 to 1,300 bytes for none, by its version): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
 		fix:   fixUngathered + "\nIn an old script, remove the lines that assign to model.state_dict.",
 	},
 	{

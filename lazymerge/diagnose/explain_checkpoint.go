@@ -21,9 +21,9 @@ func explainCheckpoint(err error) []Finding {
 	case *checkpoint.NotFoundError:
 		return one(finding("checkpoint-not-found", e.Path, "", e.Error(), nil))
 	case *checkpoint.LatestError:
-		return one(finding("checkpoint-latest", e.File, "", e.Error(), nil))
+		return one(explainLatest(e))
 	case *checkpoint.RanksError:
-		return one(finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir}))
+		return one(explainRanks(e))
 	case *checkpoint.MixedError:
 		return one(finding("checkpoint-mixed", e.File, "", e.Error(), nil))
 	case *checkpoint.LayoutError:
@@ -34,6 +34,27 @@ func explainCheckpoint(err error) []Finding {
 		return explainRead(e)
 	}
 	return explainRecovery(err)
+}
+
+// explainRanks offers the values of 16 bits where one file holds them all.
+func explainRanks(e *checkpoint.RanksError) Finding {
+	f := finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir})
+	if !e.OneFile {
+		f.Fix, _, _ = strings.Cut(f.Fix, "\n")
+	}
+	return f
+}
+
+// explainLatest names the steps that are there.
+func explainLatest(e *checkpoint.LatestError) Finding {
+	dir := filepath.Dir(e.File)
+	s, ok := zeroIn(dir)
+	if !ok {
+		f := finding("checkpoint-latest", e.File, "", e.Error(), nil)
+		f.Fix = "No directory of a step with optimizer states is there. Copy the one that is named, or take another checkpoint of the run."
+		return f
+	}
+	return finding("checkpoint-latest", e.File, "", e.Error(), values{"path": s.path})
 }
 
 // explainRead leaves what is wrong with the content to the checkpoint's own advice, since
