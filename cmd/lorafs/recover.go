@@ -70,7 +70,11 @@ func runRecover(c *cli.Context, io stdio) error {
 	r, err := do(c.Context, from, out, o, h)
 	end()
 	if err != nil {
-		return &subjectError{subject: from, err: err}
+		subject := from
+		if failed := (*recovery.OutputError)(nil); errors.As(err, &failed) {
+			subject = out
+		}
+		return &subjectError{subject: subject, err: err}
 	}
 	if c.Bool("json") {
 		return io.writeJSON(r)

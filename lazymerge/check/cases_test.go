@@ -194,6 +194,8 @@ var cases = []struct {
 // elsewhere are codes that no check of a path can bring about, or that need a flag or a
 // machine to be in a certain state; the tests of diagnose and of cmd/lorafs have them.
 var elsewhere = map[string]string{
+	"checkpoint-alpha-differs":    "of recover",
+	"output-parent":               "of recover",
 	"checkpoint-alpha-missing":    "of recover",
 	"checkpoint-config-missing":   "of recover",
 	"checkpoint-damaged":          "of recover",

@@ -30,10 +30,15 @@ type RanksError struct {
 	Want    int
 	By      string   // file that says how many
 	Missing []string // file names
+	OneFile bool     // one file that is there holds all values as the model computed with them
 }
 
 func (e *RanksError) Error() string {
-	s := fmt.Sprintf("%q holds %d files of %s, %s says %d", e.Dir, e.Have, e.Files, e.By, e.Want)
+	noun := "files"
+	if e.Have == 1 {
+		noun = "file"
+	}
+	s := fmt.Sprintf("%q holds %d %s of %s, %s says %d", e.Dir, e.Have, noun, e.Files, e.By, e.Want)
 	if len(e.Missing) > 0 {
 		s += "; missing: " + shortList(e.Missing)
 	}

@@ -38,7 +38,7 @@ func (c *Checkpoint) readOptims(z *zeroDir, m *zeroModel) ([]*zeroOptim, error) 
 	}
 	first := all[0]
 	if int(first.world) != len(all) {
-		e := &RanksError{Dir: z.dir, Files: "optimizer states", Have: len(all), Want: int(first.world), By: fmt.Sprintf("%q", filepath.Base(first.file))}
+		e := &RanksError{Dir: z.dir, Files: "optimizer states", Have: len(all), Want: int(first.world), By: fmt.Sprintf("%q", filepath.Base(first.file)), OneFile: !z.ranked}
 		for rank := len(all); rank < int(min(first.world, int64(len(all)+maxMissing))); rank++ {
 			e.Missing = append(e.Missing, withRank(filepath.Base(first.file), rank))
 		}

@@ -51,7 +51,7 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 		c.Kind = fmt.Sprintf("DeepSpeed model states of %d ranks", max(m.world, 1))
 		return c.addModule(m)
 	case len(files.optim) == 0:
-		return &RanksError{Dir: dir, Files: "optimizer states", Want: int(m.world), By: m.file}
+		return &RanksError{Dir: dir, Files: "optimizer states", Want: int(m.world), By: m.file, OneFile: !files.ranked}
 	}
 	optims, err := c.readOptims(files, m)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 	}
 	if stage == 3 {
 		if len(models) != world {
-			return &RanksError{Dir: dir, Files: "model states", Have: len(models), Want: world, By: optims[0].file}
+			return &RanksError{Dir: dir, Files: "model states", Have: len(models), Want: world, By: optims[0].file, Missing: missingRanks(files.model, world)}
 		}
 		return c.addZero3(models, optims)
 	}
@@ -165,7 +165,16 @@ func (z *zeroDir) complete(files []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &RanksError{Dir: z.dir, Files: "ranks", Have: have, Want: len(files), By: fmt.Sprintf("%q", filepath.Base(named)), Missing: missing}
+	return &RanksError{Dir: z.dir, Files: "ranks", Have: have, Want: len(files), By: fmt.Sprintf("%q", filepath.Base(named)), Missing: missing, OneFile: !z.ranked}
+}
+
+// missingRanks names the files of the ranks from the last that is there to world.
+func missingRanks(files []string, world int) []string {
+	var missing []string
+	for rank := len(files); rank > 0 && rank < world && len(missing) < maxMissing; rank++ {
+		missing = append(missing, withRank(filepath.Base(files[0]), rank))
+	}
+	return missing
 }
 
 // withRank is the name of another rank's file.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"lorafs/lazymerge"
 	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/recovery"
 )
@@ -48,6 +49,7 @@ func init() {
 		code string
 		err  func(t *testing.T) error
 	}{
+		{"checkpoint-alpha-differs", recoverFrom("stage1-world2-bf16", recovery.Options{Alpha: "77"}, nothing)},
 		{"checkpoint-alpha-missing", recoverFrom("plain-sharded", recovery.Options{}, nothing)},
 		{"checkpoint-config-missing", recoverFrom("stage3-world3-fp16-tokens", recovery.Options{}, removed("adapter_config.json"))},
 		{"checkpoint-damaged", recoverFrom("fsdp1-sharded", recovery.Options{}, written("pytorch_model_fsdp_0/__1_0.distcp", ""))},
@@ -65,6 +67,8 @@ func init() {
 		{"checkpoint-no-tensors", recoverFrom("fsdp1-full-adapter", recovery.Options{}, nothing)},
 		{"checkpoint-not-found", recoverFrom("fsdp1-full", recovery.Options{}, removed("pytorch_model_fsdp.bin"))},
 		{"checkpoint-ranks-missing", recoverFrom("stage3-world2-bf16", recovery.Options{}, removed(optim1))},
+		{"output-exists", given(&recovery.OutputError{Out: "/proc/self/status", Err: lazymerge.ErrExists})},
+		{"output-parent", given(&recovery.OutputError{Out: "/nosuch/out", Err: os.ErrNotExist})},
 		{"checkpoint-several-names", recoverFrom("plain-two-adapters", recovery.Options{}, nothing)},
 		{"checkpoint-several-names", recoverFrom("plain-two-adapters", recovery.Options{Adapter: "other"}, nothing)},
 		{"checkpoint-unfit", recoverFrom("stage1-world2-bf16", recovery.Options{}, written("adapter_config.json", `{"peft_type":"LORA","r":8,"lora_alpha":16}`))},

@@ -117,6 +117,12 @@ var codes = []code{
 		fix:   "Name the sub-directory that is the model.",
 	},
 	{
+		name:  "checkpoint-alpha-differs",
+		title: "--alpha is not the lora_alpha of adapter_config.json",
+		cause: "The config that was found or named says what lora_alpha was, and --alpha says otherwise. --alpha is for a config that has to be rebuilt.",
+		fix:   "Leave --alpha out to take the config's:\n\tlorafs recover {path} OUT_DIR\nIf the config is that of another run, name the right one:\n\tlorafs recover --config adapter_config.json {path} OUT_DIR",
+	},
+	{
 		name:  "checkpoint-alpha-missing",
 		title: "lora_alpha has to be said",
 		cause: "The checkpoint has no adapter_config.json near it. Rank and modules of a LoRA adapter are in its tensors, but lora_alpha, which scales them, is in none.",
@@ -144,7 +150,7 @@ var codes = []code{
 		name:  "checkpoint-latest",
 		title: "The file latest names a checkpoint that is not there",
 		cause: "DeepSpeed writes the name of the newest step's directory into the file latest. That directory was removed, renamed or not copied.",
-		fix:   "Copy the directory as well, or name the one of another step:\n\tlorafs recover {dir}/global_step100 OUT_DIR",
+		fix:   "Copy the directory as well, or name the one of a step that is there:\n\tlorafs recover {path} OUT_DIR",
 	},
 	{
 		name:  "checkpoint-mixed",
@@ -174,7 +180,7 @@ var codes = []code{
 		name:  "checkpoint-ranks-missing",
 		title: "Files of the checkpoint are missing",
 		cause: "Every process of the training writes its part, on its own machine where the disk is not shared. Some parts are not here, or there are more than there were processes.",
-		fix:   "Copy the missing files from the other machines into this directory. ZeRO stages 1 and 2 have the trained values in 16 bits in one file, which is enough for:\n\tlorafs recover --dtype saved {path} OUT_DIR",
+		fix:   "Copy the missing files from the other machines into this directory.\nZeRO stages 1 and 2 have the trained values in 16 bits in one file, which is enough for:\n\tlorafs recover --dtype saved {path} OUT_DIR",
 	},
 	{
 		name:  "checkpoint-several-adapters",
@@ -413,7 +419,7 @@ var codes = []code{
 	{
 		name:  "output-exists",
 		title: "The output is there already",
-		cause: "An export never writes over files.",
+		cause: "lorafs never writes over files.",
 		fix:   "Name a directory that does not exist, or empty this one.",
 	},
 	{
@@ -421,6 +427,12 @@ var codes = []code{
 		title: "The output lies in an input",
 		cause: "Nothing is written to a base or an adapter: their directories stay as they are.",
 		fix:   "Name a directory outside of both.",
+	},
+	{
+		name:  "output-parent",
+		title: "There is no directory to put the output in",
+		cause: "The directory above the output does not exist or is a file. It is not made, since with a mistyped path it would be in the wrong place.",
+		fix:   "Name another place for the output, or make the directory:\n\tmkdir -p {dir}",
 	},
 	{
 		name:  "overflow",
@@ -818,7 +830,7 @@ var codes = []code{
 	{
 		name:  "weights-torch-empty",
 		title: "The adapter's torch file is too small to hold anything",
-		cause: "adapter_model.bin has a few hundred bytes (443 is common): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
+		cause: "adapter_model.bin holds no tensors (torch writes from 400 to 1,300 bytes for none, by its version): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",
 		fix:   fixUngathered + "\nIn an old script, remove the lines that assign to model.state_dict.",
 	},
 	{

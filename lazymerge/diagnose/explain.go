@@ -97,7 +97,7 @@ func explainLazymerge(err error) []Finding {
 	case *lazymerge.ReplicationError:
 		return one(finding("layers-replicated-wrongly", e.Adapter, "", e.Error(), nil))
 	}
-	if errors.Is(err, lazymerge.ErrExists) && errors.Unwrap(err) == nil {
+	if err == lazymerge.ErrExists {
 		return one(finding("output-exists", "", "", err.Error(), nil))
 	}
 	return nil

@@ -2,7 +2,13 @@ package diagnose
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
 
+	"lorafs/lazymerge"
 	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/recovery"
 	"lorafs/lazymerge/torchfile"
@@ -15,9 +21,9 @@ func explainCheckpoint(err error) []Finding {
 	case *checkpoint.NotFoundError:
 		return one(finding("checkpoint-not-found", e.Path, "", e.Error(), nil))
 	case *checkpoint.LatestError:
-		return one(finding("checkpoint-latest", e.File, "", e.Error(), nil))
+		return one(explainLatest(e))
 	case *checkpoint.RanksError:
-		return one(finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir}))
+		return one(explainRanks(e))
 	case *checkpoint.MixedError:
 		return one(finding("checkpoint-mixed", e.File, "", e.Error(), nil))
 	case *checkpoint.LayoutError:
@@ -28,6 +34,27 @@ func explainCheckpoint(err error) []Finding {
 		return explainRead(e)
 	}
 	return explainRecovery(err)
+}
+
+// explainRanks offers the values of 16 bits where one file holds them all.
+func explainRanks(e *checkpoint.RanksError) Finding {
+	f := finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir})
+	if !e.OneFile {
+		f.Fix, _, _ = strings.Cut(f.Fix, "\n")
+	}
+	return f
+}
+
+// explainLatest names the steps that are there.
+func explainLatest(e *checkpoint.LatestError) Finding {
+	dir := filepath.Dir(e.File)
+	s, ok := zeroIn(dir)
+	if !ok {
+		f := finding("checkpoint-latest", e.File, "", e.Error(), nil)
+		f.Fix = "No directory of a step with optimizer states is there. Copy the one that is named, or take another checkpoint of the run."
+		return f
+	}
+	return finding("checkpoint-latest", e.File, "", e.Error(), values{"path": s.path})
 }
 
 // explainRead leaves what is wrong with the content to the checkpoint's own advice, since
@@ -56,8 +83,45 @@ func explainRecovery(err error) []Finding {
 		return one(finding("checkpoint-config-missing", e.Path, "", e.Error(), nil))
 	case *recovery.AlphaError:
 		return one(finding("checkpoint-alpha-missing", e.Path, "", e.Error(), nil))
+	case *recovery.AlphaConflictError:
+		return one(finding("checkpoint-alpha-differs", e.Config, "", e.Error(), values{"path": e.Checkpoint}))
+	case *recovery.OutputError:
+		return explainOutput(e)
+	case *recovery.CheckError:
+		return explainCheck(e)
 	case *recovery.UnfitError:
 		return one(finding("checkpoint-unfit", e.Checkpoint, "", e.Error(), nil))
 	}
 	return nil
+}
+
+// explainOutput names the output, where a file stands in its way as where a directory does.
+func explainOutput(e *recovery.OutputError) []Finding {
+	if parent := filepath.Dir(e.Out); !isDir(parent) {
+		return one(finding("output-parent", e.Out, "", fmt.Sprintf("%q is no directory", parent), nil))
+	}
+	if errors.Is(e, lazymerge.ErrExists) || errors.Is(e, syscall.ENOTDIR) {
+		return one(finding("output-exists", e.Out, "", e.Error(), nil))
+	}
+	found := explain(e.Err)
+	for i := range found {
+		found[i].File, found[i].Message = e.Out, e.Error()
+	}
+	return found
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// explainCheck names the output where the errors name the directory it was written in.
+func explainCheck(e *recovery.CheckError) []Finding {
+	found := explain(e.Err)
+	for i := range found {
+		for _, text := range []*string{&found[i].File, &found[i].Message, &found[i].Cause, &found[i].Fix} {
+			*text = strings.ReplaceAll(*text, e.Dir, e.Out)
+		}
+	}
+	return found
 }

@@ -1,6 +1,10 @@
 package diagnose
 
-import "lorafs/lazymerge/training"
+import (
+	"strings"
+
+	"lorafs/lazymerge/training"
+)
 
 var riskCodes = map[training.Kind]string{
 	training.Auto:       "training-setting-auto",
@@ -18,7 +22,11 @@ var riskCodes = map[training.Kind]string{
 func Risks(risks []training.Risk) []Finding {
 	var found []Finding
 	for _, r := range risks {
-		found = append(found, finding(riskCodes[r.Kind], r.File, "", r.Message(), nil))
+		f := finding(riskCodes[r.Kind], r.File, "", r.Message(), nil)
+		if key := r.Setting[strings.LastIndexByte(r.Setting, '.')+1:]; r.Kind == training.Sharded && key == "state_dict_type" {
+			f.Fix = strings.Replace(f.Fix, "\tfsdp_state_dict_type:", "\t"+key+":", 1) // the key that the file has
+		}
+		found = append(found, f)
 	}
 	return found
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lorafs/lazymerge/training"
@@ -91,5 +92,18 @@ func TestEveryRiskHasACode(t *testing.T) {
 	}
 	if name := (training.Unreadable + 1).String(); name != "Kind(8)" {
 		t.Errorf("a kind %q stands behind the last that is tested", name)
+	}
+}
+
+// TestRiskKey checks that the cure has the key that the file has.
+func TestRiskKey(t *testing.T) {
+	for setting, want := range map[string]string{
+		"fsdp_config.state_dict_type":      "\tstate_dict_type: FULL",
+		"fsdp_config.fsdp_state_dict_type": "\tfsdp_state_dict_type: FULL",
+	} {
+		found := Risks([]training.Risk{{Kind: training.Sharded, Setting: setting, Value: "SHARDED_STATE_DICT"}})
+		if len(found) != 1 || !strings.Contains(found[0].Fix, want) {
+			t.Errorf("%s: %+v", setting, found)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package recovery
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -82,4 +84,28 @@ func siblings(run string) []string {
 func regular(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.Mode().IsRegular()
+}
+
+// sameAlpha checks that the alpha asked for, "" for none, is that of a config's text.
+// Error: *AlphaConflictError.
+func sameAlpha(checkpoint, config string, text []byte, kind, asked string) error {
+	if asked == "" {
+		return nil
+	}
+	var fields struct {
+		Alpha json.RawMessage `json:"lora_alpha"`
+	}
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return fmt.Errorf("reading lora_alpha of %q: %w", config, err)
+	}
+	has := string(fields.Alpha)
+	if has == "" && kind == "LORA" {
+		has = "8" // what PEFT takes
+	}
+	a, errA := strconv.ParseFloat(has, 64)
+	b, errB := strconv.ParseFloat(asked, 64)
+	if errA != nil || errB != nil || a != b {
+		return &AlphaConflictError{Checkpoint: checkpoint, Config: config, Has: has, Asked: asked}
+	}
+	return nil
 }

@@ -66,3 +66,42 @@ func (e *UnfitError) Error() string {
 }
 
 func (e *UnfitError) Unwrap() error { return e.Err }
+
+// AlphaConflictError says that the lora_alpha asked for is not the config's.
+type AlphaConflictError struct {
+	Checkpoint, Config string
+	Has                string // as the config has it; "" when its adapter has none
+	Asked              string
+}
+
+func (e *AlphaConflictError) Error() string {
+	if e.Has == "" {
+		return fmt.Sprintf("lora_alpha %s was asked for, and %q has none", e.Asked, e.Config)
+	}
+	return fmt.Sprintf("lora_alpha %s was asked for, and %q has %s", e.Asked, e.Config, e.Has)
+}
+
+// OutputError says that the output cannot be made, whatever the checkpoint holds.
+type OutputError struct {
+	Out string
+	Err error
+}
+
+func (e *OutputError) Error() string {
+	if text := e.Err.Error(); strings.Contains(text, e.Out) {
+		return text
+	}
+	return fmt.Sprintf("%q: %s", e.Out, e.Err)
+}
+
+func (e *OutputError) Unwrap() error { return e.Err }
+
+// CheckError is what Hooks.Check said.
+type CheckError struct {
+	Dir, Out string // where the adapter stood when it was looked at, and where it was to be
+	Err      error
+}
+
+func (e *CheckError) Error() string { return strings.ReplaceAll(e.Err.Error(), e.Dir, e.Out) }
+
+func (e *CheckError) Unwrap() error { return e.Err }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"lorafs/lazymerge"
 	"lorafs/lazymerge/checkpoint"
 	"lorafs/safetensors"
 )
@@ -32,9 +31,9 @@ func Full(ctx context.Context, path, out string, o Options, h Hooks) (r *Result,
 		return nil, err
 	}
 	if err := h.room(r.Bytes); err != nil {
-		return nil, err
+		return nil, &OutputError{Out: r.Out, Err: err}
 	}
-	err = lazymerge.WriteDir(r.Out, func(dir string) error {
+	err = writeDir(r.Out, func(dir string) error {
 		if err := writeShards(ctx, dir, outputs, o.ShardSize, counter(r.Bytes, h.Progress)); err != nil {
 			return err
 		}

@@ -58,9 +58,10 @@ type Hooks struct {
 }
 
 // Adapter writes the PEFT adapter of a checkpoint to the directory out, which must not
-// exist or be empty. Errors: those of checkpoint.Open, peft.ReadConfig, peft.Open and
-// the hooks, *NoAdapterError, *ChoiceError, *ConfigError, *AlphaError, lazymerge.ErrExists,
-// *fs.PathError.
+// exist or be empty. Errors: those of checkpoint.Open, peft.ReadConfig,
+// *NoAdapterError, *ChoiceError, *ConfigError, *AlphaError, *AlphaConflictError,
+// *UnfitError, *OutputError (which wraps lazymerge.ErrExists and what Hooks.Room said),
+// *CheckError, *fs.PathError.
 func Adapter(ctx context.Context, path, out string, o Options, h Hooks) (r *Result, err error) {
 	c, err := checkpoint.Open(path, o.values())
 	if err != nil {
@@ -77,9 +78,9 @@ func Adapter(ctx context.Context, path, out string, o Options, h Hooks) (r *Resu
 		return nil, err
 	}
 	if err := h.room(r.Bytes); err != nil {
-		return nil, err
+		return nil, &OutputError{Out: r.Out, Err: err}
 	}
-	err = lazymerge.WriteDir(r.Out, func(dir string) error {
+	err = writeDir(r.Out, func(dir string) error {
 		if err := writeText(filepath.Join(dir, configName), config); err != nil {
 			return err
 		}
@@ -127,6 +128,9 @@ func prepare(c *checkpoint.Checkpoint, o Options) (*selection, []byte, *Result, 
 		return nil, nil, nil, err
 	}
 	text, err := os.ReadFile(r.Config)
+	if err == nil {
+		err = sameAlpha(c.Path, r.Config, text, config.PeftType, o.Alpha)
+	}
 	r.Left = s.left
 	return s, text, r, err
 }
@@ -206,7 +210,24 @@ func (r *Result) verify(dir string, o Options, check func(dir string) error) err
 	if err := recipe.Close(); err != nil || check == nil {
 		return err
 	}
-	return check(dir)
+	if err := check(dir); err != nil {
+		return &CheckError{Dir: dir, Out: r.Out, Err: err}
+	}
+	return nil
+}
+
+// writeDir is lazymerge.WriteDir, whose own errors are told apart from those of fill:
+// they are *OutputError.
+func writeDir(out string, fill func(dir string) error) error {
+	var failed error
+	err := lazymerge.WriteDir(out, func(dir string) error {
+		failed = fill(dir)
+		return failed
+	})
+	if err != nil && failed == nil {
+		return &OutputError{Out: out, Err: err}
+	}
+	return err
 }
 
 func (h Hooks) room(bytes int64) error {
