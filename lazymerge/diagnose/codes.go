@@ -671,8 +671,8 @@ var codes = []code{
 		name:     "training-settings-unreadable",
 		severity: Warning,
 		title:    "Settings of the run cannot be read",
-		cause:    "The file is no JSON or YAML mapping: a typing mistake, or it was cut off. What it says about saving is not known.",
-		fix:      "Correct it. For JSON, Python names the place:\n\tpython -m json.tool {file}",
+		cause:    "The file is no JSON or YAML mapping (a typing mistake, or it was cut off), or it names a DeepSpeed config that is not here. What is said about saving is not known.",
+		fix:      "Correct it, or check the directory that holds the file it names. For JSON, Python names the place of a mistake:\n\tpython -m json.tool {file}",
 	},
 	{
 		name:     "training-stage-text",
