@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/torchfile/pickle"
@@ -53,9 +54,23 @@ func (c *Checkpoint) readOptims(z *zeroDir, m *zeroModel) ([]*zeroOptim, error) 
 	return all, nil
 }
 
+// keepsName refuses a rank's file that torch saved under the name of another: at stage 3
+// nothing else in it tells the ranks apart.
+func keepsName(path, folder string) error {
+	const suffix = "_optim_states"
+	name := strings.TrimSuffix(filepath.Base(path), ".pt")
+	if !strings.HasSuffix(folder, suffix) || folder == name {
+		return nil
+	}
+	return &MixedError{File: path, Other: filepath.Join(filepath.Dir(path), folder+".pt"), What: "the name under which it was saved", Has: folder, Had: name}
+}
+
 func (c *Checkpoint) readOptim(path string) (*zeroOptim, error) {
 	f, err := c.openTorch(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := keepsName(path, f.Folder()); err != nil {
 		return nil, err
 	}
 	root, ok := f.Root().(*pickle.Dict)

@@ -16,6 +16,7 @@ type File struct {
 	base    int64             // where it begins
 	root    any
 	big     bool // the storages are big-endian
+	folder  string
 }
 
 // Open maps the file at path and reads its pickles. Errors: *Error, *fs.PathError.
@@ -67,6 +68,10 @@ func (f *File) Root() any { return f.root }
 // Path is the path given to Open.
 func (f *File) Path() string { return f.mapping.Path() }
 
+// Folder is the folder of a zip file's records, which torch calls after the file that it
+// saves, "archive" where it cannot know; "" of the older format.
+func (f *File) Folder() string { return f.folder }
+
 // Size is the size of the file in bytes.
 func (f *File) Size() int64 { return f.mapping.Size() }
 
@@ -112,6 +117,7 @@ func (f *File) loadZip() error {
 	if err != nil {
 		return err
 	}
+	f.folder = a.folder
 	l := &loader{file: f, storages: make(map[string]*Storage)}
 	l.locate = func(s *Storage) error { return a.storage(s) }
 	f.root, err = l.decode(bufio.NewReader(io.NewSectionReader(f.in, data.data, data.size)))
