@@ -631,6 +631,7 @@ var codes = []code{
 		fix: "Gather the weights when they are saved; for an adapter that is small. In accelerate's YAML, or in fsdp_config of the trainer's settings:\n" +
 			"\tfsdp_state_dict_type: FULL_STATE_DICT\n" +
 			"axolotl can keep sharded checkpoints and gather at the end, with final_state_dict_type: FULL_STATE_DICT in fsdp_config. " +
+			"With version 2, the Trainer of transformers 5.0 to 5.9 does not pass fsdp_config's type on: use accelerate launch with its YAML, or transformers 5.10 or later. " +
 			"In a script of your own, before the last save:\n" +
 			"\ttrainer.accelerator.state.fsdp_plugin.set_state_dict_type('FULL_STATE_DICT')",
 	},

@@ -10,6 +10,7 @@ import (
 const (
 	gatheringTransformers = "5.0.0" // Trainer.save_model gathers adapters under ZeRO-3
 	soundSafetensors      = "0.4.4" // writes a valid header when there are no tensors
+	typedTransformers     = "5.10"  // Trainer passes on the state_dict_type of its fsdp_config
 )
 
 // Run is what is known of a training run.
@@ -173,7 +174,34 @@ func (j *judge) fsdp(f fsdp) {
 	case kind == "" && version == 2 && !f.trainer:
 		j.sharded = true
 		j.add(Sharded, f.file, f.kind, "with fsdp_version 2, accelerate takes SHARDED_STATE_DICT")
+	case version == 2 && f.trainer && !f.axolotl:
+		j.unpassed(f)
 	}
+}
+
+// unpassed judges FSDP 2 in the settings of transformers' Trainer. From 5.0 on it takes the
+// version from its fsdp_config, but before 5.10 it does not pass the type on, and accelerate
+// takes its default. accelerate launch sets the type from accelerate's own YAML.
+func (j *judge) unpassed(f fsdp) {
+	if j.launchedFSDP() {
+		return
+	}
+	since, _ := j.pkgs.against("transformers", gatheringTransformers)
+	until, from := j.pkgs.against("transformers", typedTransformers)
+	if since != atLeast || until != below {
+		return
+	}
+	j.sharded = true
+	j.add(Sharded, f.file, f.kind, fmt.Sprintf("%s says %s, whose Trainer does not pass it on, "+
+		"and with version 2 accelerate takes SHARDED_STATE_DICT", from.file, from.text))
+}
+
+// launchedFSDP reports whether a config of accelerate sets FSDP up.
+func (j *judge) launchedFSDP() bool {
+	return slices.ContainsFunc(j.sources, func(s source) bool {
+		_, ok := fsdpOf(s)
+		return ok && isAccelerate(s.doc)
+	})
 }
 
 // writers finds a safetensors that makes an unreadable file of an empty state dict, where

@@ -202,6 +202,7 @@ type fsdp struct {
 	version setting
 	final   setting // axolotl's, for what is saved at the end
 	trainer bool    // the settings of a trainer, not of accelerate
+	axolotl bool    // which passes them to accelerate by itself
 }
 
 // fsdpOf gives the FSDP settings of a document that turns FSDP on.
@@ -221,7 +222,7 @@ func fsdpOf(s source) (fsdp, bool) {
 		return fsdp{}, false
 	}
 	return fsdp{
-		file: s.path, trainer: !accelerate, version: version,
+		file: s.path, trainer: !accelerate, version: version, axolotl: s.doc["base_model"] != nil,
 		kind:  lookup(opt, prefix, "fsdp_state_dict_type", "state_dict_type"),
 		final: finalType(s.doc, opt),
 	}, true
