@@ -13,14 +13,7 @@ import (
 // with a file for its fp32 values (deepspeed checkpoint/ds_to_universal.py @0.19.8). The
 // shapes come from the model states that it copies.
 func (c *Checkpoint) openUniversal(dir string, names []string) error {
-	if err := refuseLayers(dir, names); err != nil {
-		return err
-	}
-	files, err := groupByRank(dir, names)
-	if err != nil {
-		return err
-	}
-	models, err := c.readModels(files)
+	files, models, err := c.openModels(dir, names)
 	if err != nil {
 		return err
 	}

@@ -28,16 +28,22 @@ type param struct {
 
 func (p param) numel() int64 { return product(p.shape) }
 
-// openZero opens the directory of a step.
-func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
+// openModels sorts the files of a directory by their ranks and reads the model states.
+func (c *Checkpoint) openModels(dir string, names []string) (*zeroDir, []*zeroModel, error) {
 	if err := refuseLayers(dir, names); err != nil {
-		return err
+		return nil, nil, err
 	}
 	files, err := groupByRank(dir, names)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	models, err := c.readModels(files)
+	return files, models, err
+}
+
+// openZero opens the directory of a step.
+func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
+	files, models, err := c.openModels(dir, names)
 	if err != nil {
 		return err
 	}
