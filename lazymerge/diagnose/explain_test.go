@@ -65,20 +65,7 @@ func TestCheckpointNearby(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := dirOf(t, c.files)
 			_, err := peft.Open(filepath.Join(dir, "checkpoint-9"), peft.Options{})
-			found := Explain(err)
-			if len(found) != 1 || found[0].Code != "weights-empty" {
-				t.Fatalf("%+v", found)
-			}
-			for _, want := range c.want {
-				if !strings.Contains(found[0].Fix, want) {
-					t.Errorf("lacks %q: %s", want, found[0].Fix)
-				}
-			}
-			for _, not := range c.not {
-				if strings.Contains(found[0].Fix, not) {
-					t.Errorf("says %q: %s", not, found[0].Fix)
-				}
-			}
+			checkFix(t, err, "weights-empty", c.want, c.not)
 		})
 	}
 }
@@ -180,20 +167,7 @@ func TestWholeModel(t *testing.T) {
 				files[filepath.Join("m", path)] = text
 			}
 			_, err := peft.Open(filepath.Join(dirOf(t, files), "m"), peft.Options{})
-			found := Explain(err)
-			if len(found) != 1 || found[0].Code != "weights-whole-model" {
-				t.Fatalf("%+v", found)
-			}
-			for _, want := range c.want {
-				if !strings.Contains(found[0].Fix, want) {
-					t.Errorf("lacks %q: %s", want, found[0].Fix)
-				}
-			}
-			for _, not := range c.not {
-				if strings.Contains(found[0].Fix, not) {
-					t.Errorf("says %q: %s", not, found[0].Fix)
-				}
-			}
+			checkFix(t, err, "weights-whole-model", c.want, c.not)
 		})
 	}
 }
@@ -295,6 +269,25 @@ func TestReadHeadOpensFilesOnly(t *testing.T) {
 	for _, path := range []string{t.TempDir(), os.DevNull, "/nowhere"} {
 		if _, ok := readHead(path); ok {
 			t.Errorf("read %s", path)
+		}
+	}
+}
+
+// checkFix wants one finding of a code, whose cure says some things and not others.
+func checkFix(t *testing.T, err error, code string, want, not []string) {
+	t.Helper()
+	found := Explain(err)
+	if len(found) != 1 || found[0].Code != code {
+		t.Fatalf("%+v", found)
+	}
+	for _, s := range want {
+		if !strings.Contains(found[0].Fix, s) {
+			t.Errorf("lacks %q: %s", s, found[0].Fix)
+		}
+	}
+	for _, s := range not {
+		if strings.Contains(found[0].Fix, s) {
+			t.Errorf("says %q: %s", s, found[0].Fix)
 		}
 	}
 }
