@@ -21,7 +21,8 @@ import (
 func ours(err error) bool {
 	for _, target := range []any{
 		new(*ConfigError), new(*FieldError), new(*UnsupportedError), new(*NoWeightsError), new(*UnknownTensorsError),
-		new(*MissingTensorError), new(*DuplicateTensorError), new(*EmptyError), new(*NonFiniteError), new(*RankError),
+		new(*MissingTensorError), new(*DuplicateTensorError), new(*EmptyError), new(*WholeModelError), new(*NonFiniteError),
+		new(*RankError),
 		new(*safetensors.Error), new(*fs.PathError),
 	} {
 		if errors.As(err, target) {
