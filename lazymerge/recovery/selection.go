@@ -145,7 +145,7 @@ func (s *selection) follows(k peft.TrainingKey, t *checkpoint.Tensor, config *pe
 	}
 	module := strings.TrimSuffix(k.Module, ".token_adapter")
 	for _, x := range config.TokenIndices {
-		if strings.HasSuffix(module, x.Module) {
+		if module == x.Module || strings.HasSuffix(module, "."+x.Module) {
 			return false
 		}
 	}
