@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -38,10 +39,24 @@ func (t *Tensor) checkAgainst(m *zeroModel) error {
 		}
 		for i := range a {
 			if !near(a[i], b[i], own.DType, m.fresh) {
+				if err := verifyBoth(t, own, m.file); err != nil {
+					return err // and not another saving's
+				}
 				return &LayoutError{File: t.fileOf(at + int64(i)), Tensor: t.Name,
 					Reason: fmt.Sprintf("element %d is %g, but the model in %q has %g: the files are not of one saving", at+int64(i), a[i], m.file, b[i])}
 			}
 		}
+	}
+	return nil
+}
+
+// verifyBoth looks for damage in the two copies of a tensor.
+func verifyBoth(t *Tensor, own *torchfile.Tensor, file string) error {
+	if err := t.Verify(context.Background()); err != nil {
+		return err
+	}
+	if err := own.Verify(context.Background()); err != nil {
+		return &ReadError{File: file, Tensor: t.Name, Err: err}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand"
 	"os"
@@ -21,6 +22,9 @@ func readAll(dir string, v checkpoint.Values) (values map[string][]byte, err err
 	defer func() { err = errors.Join(err, c.Close()) }()
 	values = make(map[string][]byte)
 	for _, t := range c.Tensors {
+		if err := t.Verify(context.Background()); err != nil {
+			return nil, err
+		}
 		b := make([]byte, t.Bytes())
 		if err := t.ReadAt(b, 0); err != nil {
 			return nil, err
@@ -100,9 +104,44 @@ func TestTruncatedFiles(t *testing.T) {
 	}
 }
 
-// TestFlippedPickles changes bytes where the descriptions are, at random places that are
-// the same in each run. Values themselves carry no check, so bytes of zip records and of
-// stored data are left alone: only what is refused or right may come of it.
+// TestFlippedBits changes a bit at random places, the same in each run, and fills a page
+// with zeros, as broken copies do: only what is refused or right may come of it.
+func TestFlippedBits(t *testing.T) {
+	for _, name := range []string{"stage1-world2-bf16", "stage2-world3-bf16-groups", "stage3-world2-bf16", "fsdp1-full", "fsdp2-sharded"} {
+		truth, err := readAll(filepath.Join("testdata", name, "checkpoint-2"), checkpoint.Masters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := rand.New(rand.NewSource(2))
+		for i := range 100 {
+			dir := copyCase(t, name)
+			files := filesOf(t, dir)
+			file := files[r.Intn(len(files))]
+			if filepath.Base(file) == ".metadata" { // it has no checksum
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := r.Intn(len(text))
+			text[at] ^= 1 << r.Intn(8)
+			if i%4 == 0 {
+				clear(text[at:min(len(text), at+4096)])
+			}
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readAll(dir, checkpoint.Masters)
+			if err == nil && !sameValues(got, truth) {
+				t.Errorf("%s: a fault at byte %d of %s gives other values", name, at, filepath.Base(file))
+			}
+		}
+	}
+}
+
+// TestFlippedCounts changes shapes and counts in the descriptions, as a writer with an
+// error would, so that no checksum tells.
 func TestFlippedCounts(t *testing.T) {
 	for _, name := range []string{"stage2-world3-bf16-groups", "stage3-world2-bf16"} {
 		truth, err := readAll(filepath.Join("testdata", name, "checkpoint-2"), checkpoint.Masters)
@@ -143,8 +182,21 @@ func flipShape(t *testing.T, file string, r *rand.Rand) {
 		return
 	}
 	text[at[r.Intn(len(at))]] += byte(1 + r.Intn(3))
+	dropSums(text)
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// dropSums takes the checksums out of a zip file's directory.
+func dropSums(text []byte) {
+	for at := bytes.Index(text, []byte("PK\x01\x02")); at >= 0; {
+		clear(text[at+16 : at+20])
+		next := bytes.Index(text[at+20:], []byte("PK\x01\x02"))
+		if next < 0 {
+			return
+		}
+		at += 20 + next
 	}
 }
 
@@ -183,6 +235,20 @@ func TestSwappedRanks(t *testing.T) {
 			wantMixed(t, dir)
 		})
 	}
+}
+
+// TestCopiedRank has one rank's file under two names, of a format without names.
+func TestCopiedRank(t *testing.T) {
+	dir := copyCase(t, "stage3-world11")
+	name := filepath.Join(dir, "global_step2/bf16_zero_pp_rank_%_mp_rank_00_optim_states.pt")
+	text, err := os.ReadFile(strings.Replace(name, "%", "3", 1))
+	if err == nil {
+		err = os.WriteFile(strings.Replace(name, "%", "10", 1), text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMixed(t, dir)
 }
 
 func wantMixed(t *testing.T, dir string) {

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"archive/zip"
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -50,6 +51,8 @@ func FuzzMetadata(f *testing.F) {
 
 // zeros stands for files.
 type zeros struct{}
+
+func (zeros) Verify(context.Context) error { return nil }
 
 func (zeros) ReadAt(dst []byte, _ int64) error {
 	for i := range dst {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -49,6 +50,10 @@ func (s saved) with(use func(t *torchfile.Tensor) error) (err error) {
 
 func (s saved) ReadAt(dst []byte, first int64) error {
 	return s.with(func(t *torchfile.Tensor) error { return t.ReadAt(dst, first) })
+}
+
+func (s saved) Verify(ctx context.Context) error {
+	return s.with(func(t *torchfile.Tensor) error { return t.Verify(ctx) })
 }
 
 // tensorOf finds the tensor of a stream: the object, or what universal checkpoints call

@@ -19,6 +19,7 @@ type zeroOptim struct {
 	flat     []*torchfile.Tensor
 	paddings [][]int64      // behind each parameter, by group; nil when there are none
 	slices   []*pickle.Dict // param_slice_mappings
+	nameless bool           // nothing in the file tells the rank that wrote it
 	facts    []fact         // what the ranks of one saving have in common
 }
 
@@ -55,14 +56,13 @@ func (c *Checkpoint) readOptims(z *zeroDir, m *zeroModel) ([]*zeroOptim, error) 
 }
 
 // keepsName refuses a rank's file that torch saved under the name of another: at stage 3
-// nothing else in it tells the ranks apart.
-func keepsName(path, folder string) error {
-	const suffix = "_optim_states"
+// nothing else in it tells the ranks apart. known is false where torch was given no name.
+func keepsName(path, folder string) (known bool, err error) {
 	name := strings.TrimSuffix(filepath.Base(path), ".pt")
-	if !strings.HasSuffix(folder, suffix) || folder == name {
-		return nil
+	if !strings.HasSuffix(folder, "_states") || folder == name {
+		return folder == name, nil
 	}
-	return &MixedError{File: path, Other: filepath.Join(filepath.Dir(path), folder+".pt"), What: "the name under which it was saved", Has: folder, Had: name}
+	return true, &MixedError{File: path, Other: filepath.Join(filepath.Dir(path), folder+".pt"), What: "the name under which it was saved", Has: folder, Had: name}
 }
 
 func (c *Checkpoint) readOptim(path string) (*zeroOptim, error) {
@@ -70,7 +70,8 @@ func (c *Checkpoint) readOptim(path string) (*zeroOptim, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := keepsName(path, f.Folder()); err != nil {
+	named, err := keepsName(path, f.Folder())
+	if err != nil {
 		return nil, err
 	}
 	root, ok := f.Root().(*pickle.Dict)
@@ -79,7 +80,7 @@ func (c *Checkpoint) readOptim(path string) (*zeroOptim, error) {
 	}
 	outer := &fields{file: path, dict: root}
 	in := outer.child("optimizer_state_dict")
-	o := &zeroOptim{file: path, version: scalar(outer.get("ds_version"))}
+	o := &zeroOptim{file: path, nameless: !named, version: scalar(outer.get("ds_version"))}
 	o.stage = in.stage()
 	o.world = in.partitionCount()
 	key := "single_partition_of_fp32_groups"

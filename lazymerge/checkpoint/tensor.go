@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"sort"
@@ -31,6 +33,8 @@ type Tensor struct {
 // source gives elements in C order, little-endian.
 type source interface {
 	ReadAt(dst []byte, first int64) error
+	// Verify reads what the elements lie in, and compares its checksum if it has one.
+	Verify(ctx context.Context) error
 }
 
 // chunk is a box of a tensor's grid, whose elements lie in C order in a source from at on.
@@ -63,6 +67,20 @@ func (t *Tensor) ReadAt(dst []byte, first int64) error {
 	}
 	for _, c := range t.chunks {
 		if err := t.readChunk(c, dst, first, n); err != nil {
+			return &ReadError{File: c.file, Tensor: t.Name, Err: err}
+		}
+	}
+	return nil
+}
+
+// Verify reads the files' records with the tensor's values, and compares the checksums
+// that they were saved with. A record is read once for all tensors in it. Error:
+// *ReadError, the context's.
+func (t *Tensor) Verify(ctx context.Context) error {
+	for _, c := range t.chunks {
+		if err := c.from.Verify(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
 			return &ReadError{File: c.file, Tensor: t.Name, Err: err}
 		}
 	}
@@ -116,8 +134,11 @@ func (c chunk) start(grid []int64, run, i int64) int64 {
 	return at
 }
 
-// maxChunks bounds how many chunks of one tensor are compared with each other.
-const maxChunks = 1 << 16
+// Bounds of a tensor's chunks, and of how often two of them are compared.
+const (
+	maxChunks   = 1 << 16
+	maxCompared = 1 << 25
+)
 
 // checkTiling proves that the chunks cover the grid, each element once: all lie inside,
 // no two overlap, and their sizes add up. Error: *LayoutError.
@@ -153,17 +174,23 @@ func (c chunk) inside(grid []int64) bool {
 	return true
 }
 
-// checkDisjoint sorts by the first dimension, so that only neighbours are compared.
+// checkDisjoint sorts by the dimension that is cut most, so that only neighbours are
+// compared.
 func (t *Tensor) checkDisjoint(file string) error {
-	byStart := slices.Clone(t.chunks)
 	if len(t.grid) == 0 {
 		return nil
 	}
-	sort.Slice(byStart, func(i, j int) bool { return byStart[i].offsets[0] < byStart[j].offsets[0] })
+	d := t.mostCut()
+	byStart := slices.Clone(t.chunks)
+	slices.SortFunc(byStart, func(a, b chunk) int { return cmp.Compare(a.offsets[d], b.offsets[d]) })
+	compared := 0
 	for i, c := range byStart {
 		for _, o := range byStart[i+1:] {
-			if o.offsets[0] >= c.offsets[0]+c.sizes[0] {
+			if o.offsets[d] >= c.offsets[d]+c.sizes[d] {
 				break
+			}
+			if compared++; compared > maxCompared {
+				return &LayoutError{File: file, Tensor: t.Name, Reason: fmt.Sprintf("its %d chunks lie beside each other in more ways than are compared", len(t.chunks))}
 			}
 			if c.overlaps(o) {
 				return &LayoutError{File: file, Tensor: t.Name, Reason: fmt.Sprintf("chunks at %v and %v overlap", c.offsets, o.offsets)}
@@ -171,6 +198,21 @@ func (t *Tensor) checkDisjoint(file string) error {
 		}
 	}
 	return nil
+}
+
+// mostCut is the dimension in which the chunks begin at the most places.
+func (t *Tensor) mostCut() int {
+	best, most := 0, 0
+	for d := range t.grid {
+		places := make(map[int64]bool)
+		for _, c := range t.chunks {
+			places[c.offsets[d]] = true
+		}
+		if len(places) > most {
+			best, most = d, len(places)
+		}
+	}
+	return best
 }
 
 func (c chunk) overlaps(o chunk) bool {

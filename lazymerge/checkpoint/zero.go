@@ -228,6 +228,9 @@ func (c *Checkpoint) readModel(path string) (*zeroModel, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := keepsName(path, f.Folder()); err != nil {
+		return nil, err
+	}
 	root, ok := f.Root().(*pickle.Dict)
 	if !ok {
 		return nil, &LayoutError{File: path, Reason: "it holds " + kindOf(f.Root()) + " and no model states"}

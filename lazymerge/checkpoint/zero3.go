@@ -22,6 +22,10 @@ func (c *Checkpoint) addZero3(models []*zeroModel, ranks []*zeroOptim) error {
 	if err := checkSubGroups(m, ranks); err != nil {
 		return err
 	}
+	if err := refuseCopies(ranks); err != nil {
+		return err
+	}
+	c.noteNameless(ranks)
 	at := int64(0)
 	for _, group := range m.groups {
 		for _, p := range group {

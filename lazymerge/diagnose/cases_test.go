@@ -275,6 +275,7 @@ var cases = []struct {
 	{"weights-too-short", openWeights("\x20\x00\x00")},
 	{"weights-torch-broken", openTorch(torchZip(zip.Store, torchWeights(torchTensor)))},
 	{"weights-torch-broken", openTorch("\x80\x02}q\x00.")},
+	{"weights-torch-damaged", openTorch(strings.Replace(torchZip(zip.Store, torchWeights("K\x05")), "K\x05", "K\x06", 1))},
 	{"weights-torch-empty", openTorch(zipped)},
 	{"weights-torch-objects", openTorch(torchZip(zip.Store, torchWeights("K\x05")))},
 	{"weights-torch-packed", openTorch(torchZip(zip.Deflate, "\x80\x02}."))},

@@ -829,6 +829,12 @@ var codes = []code{
 		fix:   fixCopyAgain,
 	},
 	{
+		name:  "weights-torch-damaged",
+		title: "Values in the torch file are not those that were saved",
+		cause: "A record of the file has another checksum than the one it was saved with: bytes were changed or lost on the way, by a disk that was full or failed, or by a copy that broke off and left zeros. torch.load does not look at the checksums, so the file loads there, with wrong values.",
+		fix:   fixCopyAgain,
+	},
+	{
 		name:  "weights-torch-empty",
 		title: "The adapter's torch file is too small to hold anything",
 		cause: "adapter_model.bin holds no tensors (torch writes from 400 to 1,300 bytes for none, by its version): a pickled empty dict. Training under DeepSpeed ZeRO-3 did not gather the weights, or an old training script replaced model.state_dict before it saved.",

@@ -25,6 +25,7 @@ var torchCodes = map[torchfile.Kind]string{
 	torchfile.UnknownDType:  "format-unsupported",
 	torchfile.NotTensors:    "weights-torch-objects",
 	torchfile.BadIndex:      "index-broken",
+	torchfile.Damaged:       "weights-torch-damaged",
 }
 
 // explainTorchFile tells by its first bytes what a file is that torch did not write.

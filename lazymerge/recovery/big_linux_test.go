@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -76,8 +77,9 @@ func (a *archive) vector(class string, n, width int64) {
 	a.sizes = append(a.sizes, n*width)
 }
 
-// record adds a stored record of a zip64 file, of which only head is written.
-func (a *archive) record(name string, head []byte, size int64) {
+// record adds a stored record of a zip64 file, of which only head is written, with the
+// checksum sum.
+func (a *archive) record(name string, head []byte, size int64, sum uint32) {
 	le := binary.LittleEndian
 	begin := a.at
 	local := []byte("PK\x03\x04\x2d\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff")
@@ -87,7 +89,8 @@ func (a *archive) record(name string, head []byte, size int64) {
 	extra := le.AppendUint64(le.AppendUint64([]byte{1, 0, 16, 0}, uint64(size)), uint64(size))
 	a.write(append(append(local, extra...), head...))
 	a.at += size - int64(len(head))
-	central := []byte("PK\x01\x02\x2d\x00\x2d\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff")
+	central := []byte("PK\x01\x02\x2d\x00\x2d\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+	central = append(le.AppendUint32(central, sum), "\xff\xff\xff\xff\xff\xff\xff\xff"...)
 	central = le.AppendUint16(central, uint16(len(name)))
 	central = le.AppendUint16(central, 28)
 	central = append(central, make([]byte, 10)...)
@@ -112,12 +115,16 @@ func (a *archive) write(b []byte) {
 func (a *archive) save() {
 	le := binary.LittleEndian
 	text := append([]byte("\x80\x02"), append(a.pickle.Bytes(), '.')...)
-	a.record("archive/data.pkl", text, int64(len(text)))
-	a.record("archive/byteorder", []byte("little"), 6)
+	a.record("archive/data.pkl", text, int64(len(text)), crc32.ChecksumIEEE(text))
+	a.record("archive/byteorder", []byte("little"), 6, 0)
 	for i, size := range a.sizes {
-		a.record(fmt.Sprintf("archive/data/%d", i), nil, size)
+		sum := uint32(0xbad) // of what is not to be read
+		if size == bigFlat*4 {
+			sum = crc32.ChecksumIEEE(make([]byte, size))
+		}
+		a.record(fmt.Sprintf("archive/data/%d", i), nil, size, sum)
 	}
-	a.record("archive/version", []byte("3\n"), 2)
+	a.record("archive/version", []byte("3\n"), 2, 0)
 	directory := a.at
 	a.write(a.entries.Bytes())
 	end := a.at
@@ -152,6 +159,7 @@ const (
 	bigHidden = 8192
 	bigInner  = 28672
 	bigRank   = 8
+	bigFlat   = bigLayers * bigRank * (bigHidden + bigInner) / bigWorld // elements of a rank's vector
 )
 
 func bigName(layer int, leaf string) string {
@@ -245,7 +253,6 @@ func bigModel(a *archive) {
 }
 
 func bigOptim(a *archive) {
-	const n = bigLayers * bigRank * (bigHidden + bigInner) / bigWorld
 	p := &a.pickle
 	p.dict(func() {
 		p.str("optimizer_state_dict")
@@ -262,13 +269,13 @@ func bigOptim(a *archive) {
 					p.dict(func() {
 						for _, moment := range []string{"exp_avg", "exp_avg_sq"} {
 							p.str(moment)
-							a.vector("FloatStorage", 400*n, 4) // as of a model that is trained whole
+							a.vector("FloatStorage", 400*bigFlat, 4) // as of a model that is trained whole
 						}
 					})
 				})
 			})
 			p.str("fp32_flat_groups")
-			p.list(func() { a.vector("FloatStorage", n, 4) })
+			p.list(func() { a.vector("FloatStorage", bigFlat, 4) })
 		})
 		p.str("ds_version")
 		p.str("0.19.8")

@@ -61,8 +61,11 @@ func writeFile(ctx context.Context, path string, outputs []output, wrote func(in
 	return f.Sync()
 }
 
-// write converts the tensor piece by piece.
+// write verifies the tensor and converts it piece by piece.
 func (o output) write(ctx context.Context, w io.Writer, wrote func(int64)) error {
+	if err := o.tensor.Verify(ctx); err != nil {
+		return err
+	}
 	n := o.tensor.Elements()
 	from, to := int64(o.tensor.DType.Bits()/8), int64(o.dtype.Bits()/8)
 	size := min(n, piece)

@@ -25,6 +25,7 @@ const (
 	UnknownDType                  // elements that have no form here
 	NotTensors                    // other values than tensors by their names
 	BadIndex                      // the index of a sharded file is refused
+	Damaged                       // a record has other bytes than those that were saved
 )
 
 var kinds = [...]string{
@@ -45,6 +46,7 @@ var kinds = [...]string{
 	UnknownDType:  "unsupported element type",
 	NotTensors:    "other values than named tensors",
 	BadIndex:      "refused index",
+	Damaged:       "damaged",
 }
 
 // String says it in words.

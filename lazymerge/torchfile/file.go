@@ -2,6 +2,7 @@ package torchfile
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 
@@ -117,6 +118,9 @@ func (f *File) loadZip() error {
 	if err != nil {
 		return err
 	}
+	if err := data.verify(context.Background(), f.in); err != nil {
+		return err
+	}
 	f.folder = a.folder
 	l := &loader{file: f, storages: make(map[string]*Storage)}
 	l.locate = func(s *Storage) error { return a.storage(s) }
@@ -160,7 +164,7 @@ func (a *archive) storage(s *Storage) error {
 	if r.size < s.Bytes {
 		return problem(StorageSize, "%q has %d bytes and is said to have %d", shorten(r.name), r.size, s.Bytes)
 	}
-	s.begin = r.data
+	s.begin, s.record = r.data, r
 	return nil
 }
 

@@ -11,10 +11,11 @@ type Storage struct {
 	DType safetensors.DType // of its class; U8 for an untyped one, Unknown for one that has no form here
 	Bytes int64
 
-	typ   *elementType
-	file  *File
-	begin int64    // in the stream, or in the whole
-	whole *Storage // that this one is a view of, nil mostly
+	typ    *elementType
+	file   *File
+	begin  int64    // in the stream, or in the whole
+	record *record  // that the bytes are, nil in the older format and without bytes
+	whole  *Storage // that this one is a view of, nil mostly
 }
 
 // maxStorage keeps sums of offsets in 64 bits.

@@ -12,6 +12,7 @@ import (
 type Weights struct {
 	*File
 	tensors []*safetensors.Tensor
+	named   []Named // where they lie
 }
 
 // OpenWeights opens such a file. Tensors that lie in it in order are ranges of the
@@ -43,6 +44,7 @@ func (w *Weights) name() error {
 		o := s.Others[0]
 		return problem(NotTensors, "%q is %s%s", shorten(o.Name), kindOf(o.Value), more(len(s.Others)-1))
 	}
+	w.named = s.Tensors
 	copied := int64(0)
 	for _, t := range s.Tensors {
 		if !t.inPlace() {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -22,7 +23,9 @@ type record struct {
 	header int64 // where its local header begins
 	next   int64 // where the next header or the directory begins
 	size   int64
-	data   int64 // where its bytes begin, once located; 0 before
+	data   int64       // where its bytes begin, once located; 0 before
+	sum    uint32      // CRC-32 of its bytes; 0 where none was computed
+	sound  atomic.Bool // the sum was seen to be right
 }
 
 // Sizes of zip's headers without names and extra fields, and their signatures.
@@ -180,7 +183,7 @@ func readEntry(b []byte) (*record, int, error) {
 	if size > 1<<62 || header > 1<<62 {
 		return nil, 0, problem(BadZip, "%q has %d bytes at %d", shorten(name), size, header)
 	}
-	return &record{name: name, header: int64(header), size: int64(size)}, end, nil
+	return &record{name: name, header: int64(header), size: int64(size), sum: le.Uint32(b[16:])}, end, nil
 }
 
 // widen replaces fields that are full of ones by those of the zip64 extra field, which

@@ -2,8 +2,10 @@ package peft
 
 import (
 	"bytes"
+	"context"
 	"slices"
 
+	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -64,6 +66,11 @@ func scanFile(f Weights, o Options) (*scan, error) {
 	s := &scan{zero: make(map[*safetensors.Tensor]bool)}
 	if o.HeaderOnly {
 		return s, nil
+	}
+	if w, ok := f.(*torchfile.Weights); ok {
+		if err := w.Verify(context.Background()); err != nil {
+			return nil, err
+		}
 	}
 	var bad []string
 	for _, t := range f.Tensors() {
