@@ -52,6 +52,7 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 	for _, c := range app.Commands {
 		c.OnUsageError = onUsageError
 		c.HideHelpCommand = true
+		c.Action = withJSONErrors(c.Action, io)
 		for _, f := range c.Flags {
 			if b, ok := f.(*cli.BoolFlag); ok {
 				b.DisableDefaultText = true // "(default: false)" says nothing
@@ -59,6 +60,17 @@ func newApp(io stdio, cacheDefault string) *cli.App {
 		}
 	}
 	return app
+}
+
+// withJSONErrors gives those who asked for JSON the findings of an input that failed.
+func withJSONErrors(action cli.ActionFunc, io stdio) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		err := action(c)
+		if err != nil && c.Bool("json") && c.Context.Err() == nil {
+			io.printJSONError(err)
+		}
+		return err
+	}
 }
 
 const refHelp = "BASE is a model directory, one .safetensors file, or org/name[@revision] in the local Hugging Face\n" +

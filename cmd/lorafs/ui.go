@@ -14,6 +14,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"lorafs/lazymerge/check"
 	"lorafs/lazymerge/diagnose"
 )
 
@@ -125,6 +126,16 @@ func (s stdio) printError(err error) {
 		subject = about.subject
 	}
 	diagnose.WriteText(s.err, subject, findings)
+}
+
+// printJSONError writes what a command with --json failed at as check does.
+func (s stdio) printJSONError(err error) {
+	var about *subjectError
+	if !errors.As(err, &about) {
+		return
+	}
+	findings := diagnose.Explain(err)
+	_ = diagnose.WriteJSON(s.out, []diagnose.Result{{Path: about.subject, Kind: check.KindOther, Verdict: diagnose.Judge(findings), Findings: findings}})
 }
 
 // known says whether the findings hold more than the error's own text.
