@@ -129,13 +129,14 @@ func bad(r diagnose.Result, strict bool) bool {
 func writeResults(io stdio, r *check.Report) error {
 	counts := make(map[diagnose.Verdict]int)
 	apart := false
+	text := diagnose.NewText(io.out)
 	for i, one := range r.Results {
 		counts[one.Verdict]++
 		if i > 0 && (apart || len(one.Findings) > 0) {
 			fmt.Fprintln(io.out)
 		}
 		apart = len(one.Findings) > 0
-		diagnose.WriteText(io.out, one.Path, one.Findings)
+		text.Write(one.Path, one.Findings)
 	}
 	parts := []string{fmt.Sprintf("%d ok", counts[diagnose.VerdictOK])}
 	if n := counts[diagnose.VerdictWarn]; n > 0 {

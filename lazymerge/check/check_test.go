@@ -145,6 +145,18 @@ func TestWhatLiesAtAPath(t *testing.T) {
 	}
 }
 
+// TestEmptyCheckpoint is told alike by its own path and by that of its run.
+func TestEmptyCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	tree{"run/checkpoint-3/rng_state.pth": "x"}.write(t, dir)
+	for _, path := range []string{"run", "run/checkpoint-3", "run/checkpoint-3/"} {
+		r := results(t, []string{filepath.Join(dir, path)}, Options{Merge: buffers(t)})
+		if len(r) != 1 || len(r[0].Findings) != 1 || r[0].Findings[0].Code != "checkpoint-no-adapter" {
+			t.Errorf("%s: %+v", path, r)
+		}
+	}
+}
+
 // TestRunsBelow checks that each checkpoint of runs one level down has a result of its
 // own, beside adapters, too, and when none of them can be used.
 func TestRunsBelow(t *testing.T) {

@@ -121,6 +121,9 @@ func (f *finder) find(ref string) {
 	case isNotAdapter(err) && len(outputs) > 0:
 		f.addRisks(ref)
 		f.findLibrary(ref, nil, outputs)
+	case isNotAdapter(err) && modeldir.IsCheckpoint(filepath.Base(ref)):
+		f.addRisks(ref)
+		f.findWritten(filepath.Dir(ref), filepath.Base(ref))
 	case isNotAdapter(err) && f.addSettings(ref):
 	case err != nil:
 		f.addRisks(ref)

@@ -12,7 +12,7 @@ type code struct {
 
 // How to get weights back that a run under ZeRO-3 or FSDP did not gather.
 const (
-	fixUngathered = "Training must gather the weights when it saves. Under DeepSpeed ZeRO-3, set this in the DeepSpeed config and train on from the newest whole checkpoint:\n" +
+	fixUngathered = "Training must gather the weights when it saves. Under DeepSpeed ZeRO-3, set this in the DeepSpeed config and train on with resume_from_checkpoint (what DeepSpeed keeps in global_stepN is whole even where the adapter is not):\n" +
 		"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}\n" +
 		"Under accelerate, the same setting is zero3_save_16bit_model: true. transformers 5.0 and later gather adapters by themselves. " +
 		"Under FSDP, set fsdp_state_dict_type: FULL_STATE_DICT."
@@ -162,7 +162,7 @@ var codes = []code{
 		name:  "checkpoint-no-adapter",
 		title: "A checkpoint holds no adapter",
 		cause: "The checkpoint has neither an adapter nor a model in safetensors: the run saved its state alone (DeepSpeed's or FSDP's shards), or it was stopped while it saved.",
-		fix:   "Rebuild the adapter from the shards:\n\tlorafs recover {path} OUT_DIR\nThen see that the run calls save_pretrained or save_model of the PEFT model.",
+		fix:   "See that the run calls save_pretrained or save_model of the PEFT model. What other checkpoints of the run hold is told by:\n\tlorafs check {dir}",
 	},
 	{
 		name:  "checkpoint-no-tensors",
@@ -221,7 +221,7 @@ var codes = []code{
 	{
 		name:  "config-missing",
 		title: "adapter_config.json is missing",
-		cause: "Weights alone do not say how they are scaled: rank, alpha and their patterns are in adapter_config.json.",
+		cause: "Weights alone do not say how they are scaled: rank, alpha and their patterns are in adapter_config.json, which PEFT writes after the weights. Only a part was copied, or the run was stopped while it saved.",
 		fix:   "Copy adapter_config.json from another checkpoint of the same run, or write it again with model.peft_config['default'].save_pretrained('DIR').",
 	},
 	{

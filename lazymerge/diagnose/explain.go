@@ -187,6 +187,9 @@ func explainPeft(err error) []Finding {
 	case *peft.NoWeightsError:
 		return one(explainNoWeights(e))
 	case *peft.UnknownTensorsError:
+		if slices.ContainsFunc(e.Tensors, isWrapped) {
+			return one(wholeModel(e.File, first(e.Tensors), e.Error()))
+		}
 		return one(finding("tensor-unknown", e.File, first(e.Tensors), e.Error(), nil))
 	case *peft.MissingTensorError:
 		return one(finding("tensor-counterpart-missing", e.File, first(e.Have), e.Error(), nil))
@@ -210,6 +213,12 @@ func explainPeft(err error) []Finding {
 		return one(finding("rank-mismatch", e.File, e.Tensor, e.Error(), nil))
 	}
 	return nil
+}
+
+// isWrapped tells a parameter of the model that PEFT has put a layer of its own around,
+// which no adapter holds.
+func isWrapped(name string) bool {
+	return strings.HasSuffix(name, ".base_layer.weight") || strings.HasSuffix(name, ".base_layer.bias")
 }
 
 func first(names []string) string {
@@ -305,10 +314,13 @@ func explainSafetensors(err error) []Finding {
 // explainFile tells by the first bytes of the file what it is in truth, and goes by
 // the broken rule only when they are those of a safetensors file.
 func explainFile(e *safetensors.Error) Finding {
-	name := ""
+	name, message := "", e.Error()
 	h, ok := readHead(e.Path)
 	if ok && e.Kind != safetensors.IoError {
 		name = shapeOf(h)
+	}
+	if otherFile(name) {
+		message = h.begins(e.Path)
 	}
 	if name == "" {
 		name = kindCodes[e.Kind]
@@ -327,7 +339,7 @@ func explainFile(e *safetensors.Error) Finding {
 			return found[0]
 		}
 	}
-	return ungathered(name, e.Path, e.Tensor, e.Error())
+	return ungathered(name, e.Path, e.Tensor, message)
 }
 
 // trailing reports whether the file has more bytes than its tensors take.
@@ -357,6 +369,9 @@ func explainSystem(err error) []Finding {
 		name, path = "output-denied", filepath.Dir(path) // what was to be made is of no interest
 	case name == "file-missing" && filepath.Base(path) == "adapter_config.json":
 		name = "config-missing"
+	}
+	if name == "config-missing" {
+		return one(ungathered(name, path, "", err.Error()))
 	}
 	return one(finding(name, path, "", err.Error(), values{"path": path}))
 }

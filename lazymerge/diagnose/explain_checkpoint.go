@@ -19,7 +19,7 @@ import (
 func explainCheckpoint(err error) []Finding {
 	switch e := err.(type) {
 	case *checkpoint.NotFoundError:
-		return one(finding("checkpoint-not-found", e.Path, "", e.Error(), nil))
+		return one(explainNoCheckpoint(e))
 	case *checkpoint.LatestError:
 		return one(explainLatest(e))
 	case *checkpoint.RanksError:
@@ -36,11 +36,25 @@ func explainCheckpoint(err error) []Finding {
 	return explainRecovery(err)
 }
 
-// explainRanks offers the values of 16 bits where one file holds them all.
+// explainNoCheckpoint tells an adapter, of which there is nothing to recover.
+func explainNoCheckpoint(e *checkpoint.NotFoundError) Finding {
+	f := finding("checkpoint-not-found", e.Path, "", e.Error(), nil)
+	if isFile(filepath.Join(e.Path, "adapter_config.json")) {
+		f.Fix = "It is an adapter, of which there is nothing to recover unless something is wrong with it:\n\t" + CheckCommand("", e.Path)
+	}
+	return f
+}
+
+// explainRanks offers the values of 16 bits where one file holds them all, and an older
+// checkpoint.
 func explainRanks(e *checkpoint.RanksError) Finding {
 	f := finding("checkpoint-ranks-missing", e.Dir, "", e.Error(), values{"path": e.Dir})
 	if !e.OneFile {
 		f.Fix, _, _ = strings.Cut(f.Fix, "\n")
+	}
+	if s, ok := olderShards(e.Dir); ok {
+		out, _ := recoveredTo(s.root, "")
+		f.Fix += "\nOr go back to an older checkpoint of the run:\n\t" + recoverCommand(s.path, out)
 	}
 	return f
 }

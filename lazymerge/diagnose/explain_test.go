@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"lorafs/lazymerge/adapter/peft"
+	"lorafs/lazymerge/adapter/single"
+	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/safetensors"
 )
@@ -103,6 +105,15 @@ func TestNearbyOutput(t *testing.T) {
 			},
 			[]string{"universal checkpoint", "out/checkpoint-3/global_step3_universal ", "out/recovered-3"}, nil,
 		},
+		"files of a rank missing": {
+			func(f map[string]string) {
+				zero(f, 2)
+				f["out/checkpoint-9/global_step9/zero_pp_rank_0_mp_rank_00_optim_states.pt"] = ""
+				f["out/checkpoint-9/global_step9/zero_pp_rank_0_mp_rank_00_model_states.pt"] = ""
+				f["out/checkpoint-9/global_step9/zero_pp_rank_1_mp_rank_00_model_states.pt"] = ""
+			},
+			[]string{"optimizer states of 1 and model states of 2", "out/checkpoint-9/global_step9 ", "optimizer states of 2 ranks", "out/checkpoint-2/global_step2 ", "/out/recovered-2"}, nil,
+		},
 		"recovered already": {
 			func(f map[string]string) { zero(f, 2); whole(f, "out/recovered-2") },
 			[]string{"was recovered already, in ", "lorafs check --base BASE ", "out/recovered-2"}, []string{"lorafs recover"},
@@ -172,6 +183,15 @@ func TestWholeModel(t *testing.T) {
 	}
 }
 
+// TestWrappedModel has a PEFT model's own names in the place of an adapter's.
+func TestWrappedModel(t *testing.T) {
+	dir := dirOf(t, map[string]string{"full/model.safetensors": raw(`{"base_model.model.q.base_layer.weight":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}`, zeros16)})
+	_, err := single.Open(filepath.Join(dir, "full/model.safetensors"), single.Options{})
+	checkFix(t, err, "weights-whole-model", nil, []string{"allow-unused"})
+	checkFix(t, &peft.UnknownTensorsError{File: "x.safetensors", Tensors: []string{"a.lora_A.weight", "b.base_layer.weight"}}, "weights-whole-model", nil, nil)
+	checkFix(t, &peft.UnknownTensorsError{File: "x.safetensors", Tensors: []string{"b.weight"}}, "tensor-unknown", nil, nil)
+}
+
 // TestNoCheckpoint checks that the newest checkpoint's fault is told as well.
 func TestNoCheckpoint(t *testing.T) {
 	dir := dirOf(t, map[string]string{
@@ -220,6 +240,44 @@ func TestWriteText(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
 	}
+}
+
+// TestTextTellsOnce has two subjects with one fault, and one with another.
+func TestTextTellsOnce(t *testing.T) {
+	var b bytes.Buffer
+	text := NewText(&b)
+	f := Finding{Code: "c", Message: "of a", Cause: "because", Fix: "do"}
+	text.Write("a", []Finding{f})
+	f.Message = "of b"
+	text.Write("b", []Finding{f})
+	f.Fix = "do other"
+	text.Write("c", []Finding{f})
+	want := "a: broken\n\n[broken] c\n  what    of a\n  cause   because\n  cure    do\n" +
+		"b: broken\n\n[broken] c\n  what    of b\n  cause   the same as of a, and the same cure\n" +
+		"c: broken\n\n[broken] c\n  what    of b\n  cause   because\n  cure    do other\n"
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// TestOlderRanks names a checkpoint that has what the newest lacks.
+func TestOlderRanks(t *testing.T) {
+	dir := dirOf(t, map[string]string{
+		"checkpoint-4/global_step4/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
+		"checkpoint-2/global_step2/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
+		"checkpoint-6/global_step6/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
+	})
+	err := &checkpoint.RanksError{Dir: filepath.Join(dir, "checkpoint-4/global_step4"), Files: "optimizer states", Have: 1, Want: 2, By: "x"}
+	checkFix(t, err, "checkpoint-ranks-missing", []string{"lorafs recover ", "checkpoint-2/global_step2 ", "/recovered-2"}, []string{"step6"})
+	err.Dir = filepath.Join(dir, "checkpoint-2/global_step2")
+	checkFix(t, err, "checkpoint-ranks-missing", nil, []string{"lorafs recover "})
+}
+
+// TestNothingToRecover tells an adapter from what is no checkpoint.
+func TestNothingToRecover(t *testing.T) {
+	dir := dirOf(t, map[string]string{"a/adapter_config.json": loraConfig, "b/x": ""})
+	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "a")}, "checkpoint-not-found", []string{"It is an adapter", "lorafs check"}, nil)
+	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "b")}, "checkpoint-not-found", []string{"Name the directory"}, nil)
 }
 
 func TestWriteJSON(t *testing.T) {

@@ -90,12 +90,35 @@ const width = 88
 // WriteText writes findings for people: the subject and its verdict, then each
 // finding with what, cause and cure. A failing w is not reported.
 func WriteText(w io.Writer, subject string, findings []Finding) {
+	NewText(w).Write(subject, findings)
+}
+
+// Text writes the findings of many subjects, and a cause with its cure once.
+type Text struct {
+	w    io.Writer
+	told map[advice]string // by which subject
+}
+
+// advice is what findings of many subjects may have in common.
+type advice struct{ code, cause, fix string }
+
+// NewText makes a Text that writes to w.
+func NewText(w io.Writer) *Text { return &Text{w: w, told: make(map[advice]string)} }
+
+// Write is WriteText for one of the subjects.
+func (t *Text) Write(subject string, findings []Finding) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", printable(subject), Judge(findings))
 	for _, f := range findings {
+		a := advice{f.Code, f.Cause, f.Fix}
+		if first, ok := t.told[a]; ok && f.Cause != "" {
+			f.Cause, f.Fix = "the same as of "+first+", and the same cure", ""
+		} else {
+			t.told[a] = subject
+		}
 		f.write(&b)
 	}
-	_, _ = io.WriteString(w, b.String())
+	_, _ = io.WriteString(t.w, b.String())
 }
 
 func (f Finding) write(b *strings.Builder) {

@@ -17,6 +17,7 @@ import (
 var (
 	// zeroShard is a file with one process's part of the trained values.
 	zeroShard      = regexp.MustCompile(`^(bf16_)?zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt$`)
+	zeroModel      = regexp.MustCompile(`^zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt$`)
 	globalStep     = regexp.MustCompile(`^global_step(\d{1,18})(_universal)?$`)
 	checkpointStep = regexp.MustCompile(`^checkpoint-(\d{1,18})$`)
 )
@@ -33,11 +34,12 @@ func nearby(weights string) string {
 		return ""
 	}
 	dir := filepath.Dir(weights)
-	found, ok := nearShards(dir)
 	whole := nearHealthy(dir)
 	var ways []string
-	if ok && (whole == "" || found.root == dir || stepOf(found.root) > stepOf(whole)) {
-		ways = append(ways, found.way(dir))
+	for _, s := range nearShards(dir) {
+		if whole == "" || s.root == dir || stepOf(s.root) > stepOf(whole) {
+			ways = append(ways, s.way(dir))
+		}
 	}
 	if whole != "" {
 		ways = append(ways, fmt.Sprintf("The newest whole checkpoint of this run is %s:\n\tlorafs mount BASE %s MOUNTPOINT", whole, shellWord(whole)))
@@ -50,21 +52,43 @@ type shards struct {
 	root string // the directory of the checkpoint
 	path string // what is to be put together
 	what string // what it is, for people
+	part bool   // files of some ranks are missing
 }
 
 // nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
-// be the run's output) and then, since PEFT gives adapters sub-directories, above.
-func nearShards(dir string) (shards, bool) {
+// be the run's output) and then, since PEFT gives adapters sub-directories, above. It
+// gives the first, and where files of it are missing the first that is complete.
+func nearShards(dir string) (found []shards) {
 	for _, top := range []string{dir, filepath.Dir(dir)} {
 		for _, root := range append([]string{top}, checkpointsIn(top)...) {
-			for _, find := range []func(string) (shards, bool){zeroIn, fsdpIn} {
-				if s, ok := find(root); ok {
-					return s, true
-				}
+			s, ok := shardsIn(root)
+			if !ok || s.part && len(found) > 0 {
+				continue
+			}
+			if found = append(found, s); !s.part {
+				return found
 			}
 		}
 	}
+	return found
+}
+
+// olderShards finds the newest complete checkpoint of the run before the one of a step.
+func olderShards(step string) (shards, bool) {
+	root := filepath.Dir(step)
+	for _, older := range checkpointsIn(filepath.Dir(root)) {
+		if s, ok := shardsIn(older); ok && !s.part && stepOf(older) < stepOf(root) {
+			return s, true
+		}
+	}
 	return shards{}, false
+}
+
+func shardsIn(root string) (shards, bool) {
+	if s, ok := zeroIn(root); ok {
+		return s, true
+	}
+	return fsdpIn(root)
 }
 
 // checkpointsIn lists the newest checkpoints of a run, the newest first.
@@ -104,32 +128,38 @@ func zeroIn(root string) (best shards, ok bool) {
 			continue
 		}
 		path := filepath.Join(root, name)
-		if what := zeroValues(path); what != "" {
-			newest, best, ok = number(m[1]), shards{root, path, what}, true
+		if what, part := zeroValues(path); what != "" {
+			newest, best, ok = number(m[1]), shards{root, path, what, part}, true
 		}
 	}
 	return best, ok
 }
 
-// zeroValues says what values of DeepSpeed a directory holds, "" for none.
-func zeroValues(dir string) string {
-	count := 0
+// zeroValues says what values of DeepSpeed a directory holds, "" for none, and whether
+// files of stage 3 are missing, where each rank has two.
+func zeroValues(dir string) (what string, part bool) {
+	count, models := 0, 0
 	for _, name := range listDir(dir) {
 		if zeroShard.MatchString(name) {
 			count++
 		}
+		if zeroModel.MatchString(name) {
+			models++
+		}
 	}
-	switch {
+	switch part = models > 0 && models != count; {
+	case part && count > 0:
+		return fmt.Sprintf("in %s are optimizer states of %d and model states of %d", dir, count, models), true
 	case count == 1:
-		return "a DeepSpeed checkpoint is near, in " + dir + " (optimizer states of 1 rank)"
+		return "a DeepSpeed checkpoint is near, in " + dir + " (optimizer states of 1 rank)", false
 	case count > 1:
-		return fmt.Sprintf("a DeepSpeed checkpoint is near, in %s (optimizer states of %d ranks)", dir, count)
+		return fmt.Sprintf("a DeepSpeed checkpoint is near, in %s (optimizer states of %d ranks)", dir, count), false
 	}
 	parameters := filepath.Join(dir, "zero")
 	if slices.ContainsFunc(listDir(parameters), func(name string) bool { return isFile(filepath.Join(parameters, name, "fp32.pt")) }) {
-		return "a universal checkpoint of DeepSpeed is near, in " + dir
+		return "a universal checkpoint of DeepSpeed is near, in " + dir, false
 	}
-	return ""
+	return "", false
 }
 
 // fsdpIn finds values of FSDP, sharded or in one file.
@@ -137,7 +167,7 @@ func fsdpIn(root string) (shards, bool) {
 	for _, name := range listDir(root) {
 		path := filepath.Join(root, name)
 		if name == "pytorch_model_fsdp.bin" && isFile(path) || strings.HasPrefix(name, "pytorch_model_fsdp_") && isSharded(path) {
-			return shards{root, path, "an FSDP checkpoint is near, in " + root}, true
+			return shards{root, path, "an FSDP checkpoint is near, in " + root, false}, true
 		}
 	}
 	return shards{}, false
@@ -152,6 +182,9 @@ func (s shards) way(dir string) string {
 	out, done := recoveredTo(s.root, dir)
 	if done {
 		return recoveredAlready(out)
+	}
+	if s.part {
+		return fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:\n\t%s", s.what, recoverCommand(s.path, out))
 	}
 	return fmt.Sprintf("The trained values need not be lost: %s. This rebuilds the adapter from it:\n\t%s", s.what, recoverCommand(s.path, out))
 }

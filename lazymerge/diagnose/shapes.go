@@ -3,6 +3,7 @@ package diagnose
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"os"
 	"unicode/utf8"
@@ -62,6 +63,23 @@ func shapeOf(h head) string {
 		}
 	}
 	return ""
+}
+
+// otherFile tells the shapes of whole other files, of which the rules of the expected
+// format say nothing.
+func otherFile(shape string) bool {
+	switch shape {
+	case "weights-lfs-pointer", "weights-pickle", "weights-other-format", "weights-error-page":
+		return true
+	}
+	return false
+}
+
+// begins says how the file begins.
+func (h head) begins(path string) string {
+	const most = 60
+	line, _, _ := bytes.Cut(h.bytes, []byte("\n"))
+	return fmt.Sprintf("%q (%d bytes) begins with %q", path, h.size, line[:min(len(line), most)])
 }
 
 // header is what stands behind the eight bytes of the length.

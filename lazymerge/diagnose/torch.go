@@ -30,18 +30,21 @@ var torchCodes = map[torchfile.Kind]string{
 
 // explainTorchFile tells by its first bytes what a file is that torch did not write.
 func explainTorchFile(e *torchfile.Error) Finding {
-	name := torchCodes[e.Kind]
+	name, message := torchCodes[e.Kind], e.Error()
 	if h, ok := readHead(e.Path); ok && e.Kind == torchfile.NotTorch {
 		switch shape := shapeOf(h); shape {
 		case "", "weights-pickle", "weights-old-empty", "weights-too-short":
 		default:
 			name = shape
 		}
+		if otherFile(name) {
+			message = h.begins(e.Path)
+		}
 	}
 	if name == "" {
 		return Finding{Code: "error", File: e.Path, Tensor: e.Tensor, Message: e.Error()}
 	}
-	return ungathered(name, e.Path, e.Tensor, e.Error())
+	return ungathered(name, e.Path, e.Tensor, message)
 }
 
 // emptyCode is the code of a weights file without a tensor.

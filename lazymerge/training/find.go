@@ -168,7 +168,7 @@ func (f *finder) settings(path string, named bool) {
 	}
 	f.seen[path] = true
 	data, ok := f.text(path)
-	if !ok || !holdsWord(data) {
+	if !ok || !named && !holdsWord(data) {
 		return
 	}
 	doc, err := parse(data)
