@@ -11,8 +11,12 @@ import (
 	"lorafs/safetensors"
 )
 
-// maxMetadata bounds the pickle that describes a distributed checkpoint.
-const maxMetadata = 1 << 30
+// Bounds of the pickle that describes a distributed checkpoint, which has each chunk of
+// each rank.
+const (
+	maxMetadata       = 1 << 30
+	maxMetadataMemory = 4 << 30
+)
 
 // openDCP opens a directory of torch.distributed.checkpoint: .metadata says for every
 // tensor of what chunks it is made, and for every chunk at what place of what file it
@@ -66,7 +70,7 @@ func readMetadata(path string) (*metadata, error) {
 		return nil, err
 	}
 	defer f.Close()
-	v, err := pickle.Decode(f, pickle.Options{MaxBytes: maxMetadata})
+	v, err := pickle.Decode(f, pickle.Options{MaxBytes: maxMetadata, MaxMemory: maxMetadataMemory})
 	if err != nil {
 		return nil, &LayoutError{File: path, Reason: "it cannot be read: " + err.Error()}
 	}

@@ -17,6 +17,9 @@ type Options struct {
 	Reduce func(f Global, args Tuple) (v any, ok bool, err error)
 	// MaxBytes bounds the length of the pickle; 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// MaxMemory bounds what the values may take, in bytes, some of which are counted
+	// though they are not taken; 0 means DefaultMaxMemory.
+	MaxMemory int64
 	// MaxDepth bounds how many lists, tuples or dicts may be under construction at a
 	// time; 0 means DefaultMaxDepth.
 	MaxDepth int
@@ -24,8 +27,9 @@ type Options struct {
 
 // Defaults of Options.
 const (
-	DefaultMaxBytes = 256 << 20 // those of torch have some 160 bytes for a tensor
-	DefaultMaxDepth = 10000     // Python's own pickler gives up at some 1000
+	DefaultMaxBytes  = 256 << 20 // those of torch have some 160 bytes for a tensor
+	DefaultMaxMemory = 512 << 20 // of 200,000 tensors
+	DefaultMaxDepth  = 10000     // Python's own pickler gives up at some 1000
 )
 
 // What may be spent on values: bytes of memory, or steps of work, for each byte that
@@ -65,6 +69,9 @@ func Decode(r io.Reader, o Options) (any, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
 	}
+	if o.MaxMemory == 0 {
+		o.MaxMemory = DefaultMaxMemory
+	}
 	if o.MaxDepth == 0 {
 		o.MaxDepth = DefaultMaxDepth
 	}
@@ -85,6 +92,7 @@ type decoder struct {
 	read  int64 // bytes taken from in
 	start int64 // of the instruction being done
 	left  int64 // of the budget, which grows with read
+	spent int64
 
 	stack  []any
 	marks  []int       // heights of the stack
@@ -122,6 +130,9 @@ func (d *decoder) locate(err error) error {
 func (d *decoder) spend(n int64) error {
 	if d.left -= n; d.left < 0 {
 		return errBudget
+	}
+	if d.spent += n; d.spent > d.o.MaxMemory {
+		return refuse("it would take more than %d bytes of memory", d.o.MaxMemory)
 	}
 	return nil
 }

@@ -7,7 +7,8 @@
 //
 // Memory and work are a multiple of the bytes that were really read: lengths and counts
 // that the pickle states are never believed, and what can be repeated by a reference
-// (copies, keys that are tuples) is paid for from the same budget.
+// (copies, keys that are tuples) is paid for from the same budget. Beyond that there is
+// an absolute bound, Options.MaxMemory.
 //
 // A value may be nested as deeply as the pickle is long, and may hold itself: a
 // list can be appended to itself. Who follows values must bound the depth.

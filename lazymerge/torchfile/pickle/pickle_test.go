@@ -286,6 +286,18 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestMaxMemory bounds the values whatever the length.
+func TestMaxMemory(t *testing.T) {
+	pickle := "(" + strings.Repeat("N", 1<<16) + "t."
+	if _, err := Decode(strings.NewReader(pickle), Options{}); err != nil {
+		t.Error(err)
+	}
+	_, err := Decode(strings.NewReader(pickle), Options{MaxMemory: 1 << 20})
+	if err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes of memory") {
+		t.Error(err)
+	}
+}
+
 // TestCallsAreRecords: of a call that does harm there is nothing but its record.
 func TestCallsAreRecords(t *testing.T) {
 	v, err := decode(hostile()["os.system"])
