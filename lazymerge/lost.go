@@ -57,6 +57,7 @@ func (p *planner) checkLost() error {
 		s.addUntrained()
 		s.addHead()
 		s.addWeights()
+		s.addTied()
 		if err := s.verdict(); err != nil {
 			return p.of(i, err)
 		}
@@ -101,7 +102,7 @@ type survey struct {
 	wholes    bool             // the file holds modules trained as a whole; without any, addUntrained looks for them
 
 	lost     map[string][]string
-	doubtful []string
+	doubtful map[string]string // by the tensor on disk
 }
 
 // spelling is how the adapter calls modules of the base, both without their numbers: what
@@ -115,7 +116,7 @@ type spelling struct {
 func (p *planner) newSurvey(adapter int, r *transform.Recipe) *survey {
 	s := &survey{
 		planner: p, adapter: adapter, recipe: r, trained: r.Trained, namesakes: newNamesakes(r.Trained), held: make(map[string]bool), kinds: make(map[string]bool),
-		last: make(map[string]int64), stored: make(map[string]int64), lost: make(map[string][]string), params: make(map[string]bool),
+		last: make(map[string]int64), stored: make(map[string]int64), lost: make(map[string][]string), params: make(map[string]bool), doubtful: make(map[string]string),
 	}
 	for module := range r.Trained.Layers {
 		module, _, _ = strings.Cut(module, ".base_layer")
@@ -194,18 +195,22 @@ func (sp *spelling) trim() {
 
 // walk looks at every tensor of the base.
 func (s *survey) walk() error {
+	seen := make(map[string]bool)
 	for _, o := range s.outputs {
 		module, param := cutLast(o.name)
 		if o.added || module == "" {
 			continue
+		}
+		if err := s.walkLoaded(o, seen); err != nil {
+			return err
 		}
 		for _, name := range s.called(module) {
 			what, err := s.lacks(name.module, param, o)
 			if err != nil {
 				return err
 			}
-			if what != nothing && (s.lost[name.module] != nil || name.known || s.means(name.module, param, o)) {
-				s.book(name.module, param, what)
+			if what != nothing && !s.renamed(name, o) && (s.lost[name.module] != nil || name.known || s.means(name.module, param, o)) {
+				s.book(name.module, param, what, o)
 			}
 		}
 	}
@@ -241,6 +246,9 @@ func (sp spelling) of(form string, n []int64) []string {
 	rest, ok := cutFront(form, sp.disk)
 	if !ok || sp.whole && rest != "" {
 		return nil
+	}
+	if sp.whole && sp.more == 0 {
+		n = n[:min(len(n), strings.Count(sp.adapter, "#"))] // an expert's number is not its stack's
 	}
 	if sp.more == 0 {
 		if name, ok := number(join(sp.adapter, rest), n); ok {
@@ -323,7 +331,7 @@ func (s *survey) plain(param string, o *output) bool {
 	return false
 }
 
-func (s *survey) book(module, param string, what lack) {
+func (s *survey) book(module, param string, what lack, o *output) {
 	switch s.exists(module) {
 	case yes:
 		tensors := []string{s.namesakes.whole(module, param)}
@@ -336,8 +344,8 @@ func (s *survey) book(module, param string, what lack) {
 			}
 		}
 	case unknown:
-		if s.kinds[unnumbered(module)] && !slices.Contains(s.doubtful, module) {
-			s.doubtful = append(s.doubtful, module)
+		if s.kinds[unnumbered(module)] || s.doubtful[o.name] == "" && s.alone(module) {
+			s.doubtful[o.name] = module
 		}
 	}
 }
@@ -352,11 +360,12 @@ func (s *survey) list() []Lost {
 
 func (s *survey) doubt() transform.Warning {
 	const most = 3
-	names := strings.Join(s.doubtful[:min(most, len(s.doubtful))], ", ")
-	if n := len(s.doubtful) - most; n > 0 {
+	modules := slices.Compact(slices.Sorted(maps.Values(s.doubtful)))
+	names := strings.Join(modules[:min(most, len(modules))], ", ")
+	if n := len(modules) - most; n > 0 {
 		names += fmt.Sprintf(" and %d more", n)
 	}
-	return transform.Warnf(transform.ModulesLost, s.doubtful[0], "the weights hold nothing for %d modules that target_modules means and that are trained in other layers: %s", len(s.doubtful), names)
+	return transform.Warnf(transform.ModulesLost, modules[0], "the weights hold nothing for %d module(s) that target_modules means and the base has: %s", len(modules), names)
 }
 
 // addUntrained books modules that the adapter trained whole and has lost: the base has
@@ -424,6 +433,22 @@ func (s *survey) addWeights() {
 			if e.Adapter == s.adapter {
 				s.lost[e.Module] = append(s.lost[e.Module], s.namesakes.whole(e.Module, "weight"))
 			}
+		}
+	}
+}
+
+// addTied books the weight of a module that was trained whole and of which the file has
+// kept the bias alone, or the reverse, where the base shares that of another module.
+func (s *survey) addTied() {
+	others := map[string]string{"weight": "bias", "bias": "weight"}
+	for param := range s.trained.Whole {
+		module, have := cutLast(param)
+		other := others[have]
+		if other == "" || !s.trained.Saved(module) || s.trained.Whole[module+"."+other] != "" {
+			continue
+		}
+		if m, err := s.names.Find(module, other); err == nil && m.Tied {
+			s.lost[module] = append(s.lost[module], s.namesakes.whole(module, other))
 		}
 	}
 }

@@ -58,6 +58,8 @@ const (
 	moe       = `{"model_type": "qwen3_moe", "num_hidden_layers": 1, "num_experts": 4}`
 	gpt2      = `{"model_type": "gpt2", "architectures": ["GPT2Model"], "n_layer": 3}`
 	nextQ     = "model.layers.3.self_attn.q_proj"
+	jamba     = `{"model_type": "jamba", "num_hidden_layers": 2}`
+	mamba     = "model.layers.#.mamba.in_proj"
 	nextState = "model.layers.#.linear_attn.out_proj"
 )
 
@@ -94,6 +96,12 @@ var layereds = []layered{
 	{"experts that are no modules", deepseek, append(each(4, q, "model.layers.#.mlp.shared_experts.up_proj", "model.layers.#.mlp.experts.0.up_proj", "model.layers.#.mlp.experts.1.up_proj"), "model.layers.0.mlp.up_proj"), targets("q_proj", "up_proj"), append(each(3, q, "model.layers.#.mlp.shared_experts.up_proj"), "model.layers.0.mlp.up_proj"), nil, ""},
 	{"pattern of layers of text", gemma3n, append(each(4, textQ), each(3, visionQ)...), `, "target_modules": "(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)|(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|k_proj)))"`, without(each(4, textQ), "model.language_model.layers.2.self_attn.q_proj"), []string{"model.language_model.layers.2.self_attn.q_proj"}, ""},
 	{"names of another release", `{"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "llama", "num_hidden_layers": 3}, "vision_config": {"model_type": "clip_vision_model"}}`, each(3, textQ), targets("q_proj"), each(2, "language_model.model.layers.#.self_attn.q_proj"), []string{"language_model.model.layers.2.self_attn.q_proj"}, ""},
+	{"layers of one kind", jamba, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), each(1, mamba), []string{"model.layers.1.self_attn.q_proj"}, ""},
+	{"layers of the other kind", jamba, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), []string{"model.layers.1.self_attn.q_proj"}, []string{"model.layers.0.mamba.in_proj"}, ""},
+	{"layers of one kind without a count", `{}`, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), each(1, mamba), nil, ""},
+	{"named module outside the layers", gemma3n, append(each(4, textQ, visionQ), "model.connector.proj"), targets("q_proj", "proj"), each(4, textQ, visionQ), nil, "model.connector.proj"},
+	{"module of a trained tower", `{}`, append(each(2, "model.visual.blocks.#.attn.proj"), "model.visual.patch.proj"), targets("proj"), each(2, "model.visual.blocks.#.attn.proj"), nil, "model.visual.patch.proj"},
+	{"module of another tower", `{}`, append(each(2, "model.layers.#.attn.proj"), "model.visual.patch.proj"), targets("proj"), each(2, "model.layers.#.attn.proj"), nil, ""},
 	{"targets by model type", llama, each(4, q), "", each(3, q), nil, ""},
 }
 
@@ -191,6 +199,67 @@ func TestLostStacks(t *testing.T) {
 	openPair(t, base, adapter, lazymerge.Options{})
 	base, adapter = made(t, `{"num_hidden_layers": 2}`, weights, fields, factors[2:])
 	layered{lost: []string{"model.layers.0.mlp.experts"}}.checkError(t, openError(t, base, adapter))
+}
+
+// TestLostStacksOfExperts takes the stacks of a layer, and all, from a file whose base has
+// the experts one by one.
+func TestLostStacksOfExperts(t *testing.T) {
+	const config = `{"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], "num_hidden_layers": 2, "num_experts": 2}`
+	const fields = `, "target_modules": ["q_proj"], "target_parameters": ["experts.down_proj"], "peft_version": "0.21.2"`
+	var weights, queries, stacks []tensor
+	for i := range 2 {
+		layer := fmt.Sprintf("model.layers.%d.", i)
+		weights = append(weights, ones(layer+"self_attn.q_proj.weight", 4, 4))
+		for j := range 2 {
+			expert := fmt.Sprintf("%smlp.experts.%d.", layer, j)
+			weights = append(weights, ones(expert+"gate_proj.weight", 6, 4), ones(expert+"up_proj.weight", 6, 4), ones(expert+"down_proj.weight", 4, 6))
+		}
+		queries = append(queries, ones("base_model.model."+layer+"self_attn.q_proj.lora_A.weight", 1, 4), ones("base_model.model."+layer+"self_attn.q_proj.lora_B.weight", 4, 1))
+		stacks = append(stacks, ones("base_model.model."+layer+"mlp.experts.lora_A.weight", 2, 6), ones("base_model.model."+layer+"mlp.experts.lora_B.weight", 4, 2))
+	}
+	base, adapter := made(t, config, weights, fields, append(slices.Clone(queries), stacks...))
+	openPair(t, base, adapter, lazymerge.Options{})
+	base, adapter = made(t, config, weights, fields, append(slices.Clone(queries), stacks[:2]...))
+	layered{lost: []string{"model.layers.1.mlp.experts"}}.checkError(t, openError(t, base, adapter))
+	base, adapter = made(t, config, weights, fields, queries)
+	layered{lost: []string{"model.layers.0.mlp.experts", "model.layers.1.mlp.experts"}}.checkError(t, openError(t, base, adapter))
+}
+
+// TestRenamedOnDisk: what the disk calls as a target and memory does not is not missed, and
+// what memory calls so and the disk does not is.
+func TestRenamedOnDisk(t *testing.T) {
+	const config = `{"model_type": "granitemoeshared", "architectures": ["GraniteMoeSharedForCausalLM"], "num_hidden_layers": 1}`
+	const shared = "model.layers.0.shared_mlp.output_linear"
+	pair := []tensor{ones("base_model.model."+shared+".lora_A.weight", 1, 4), ones("base_model.model."+shared+".lora_B.weight", 4, 1)}
+	base, adapter := made(t, config, []tensor{ones(shared+".weight", 4, 4), ones("model.layers.0.block_sparse_moe.output_linear.weight", 2, 4, 4)}, targets("output_linear"), pair)
+	openPair(t, base, adapter, lazymerge.Options{})
+
+	const vit = `{"model_type": "dinov2", "architectures": ["Dinov2Model"], "num_hidden_layers": 1}`
+	const value = "encoder.layer.0.attention.v_proj"
+	pair = []tensor{ones("base_model.model."+value+".lora_A.weight", 1, 4), ones("base_model.model."+value+".lora_B.weight", 4, 1)}
+	disk := each(1, "encoder.layer.#.attention.attention.query.weight", "encoder.layer.#.attention.attention.value.weight")
+	base, adapter = made(t, vit, []tensor{ones(disk[0], 4, 4), ones(disk[1], 4, 4)}, targets("q_proj", "v_proj"), pair)
+	layered{lost: []string{"encoder.layer.0.attention.q_proj"}}.checkError(t, openError(t, base, adapter))
+}
+
+// TestLostHalfOfTied: a module trained whole has kept its bias alone, or its weight, where
+// the base shares the other.
+func TestLostHalfOfTied(t *testing.T) {
+	weights := []tensor{ones("bert.embeddings.word_embeddings.weight", 6, 4), ones("cls.predictions.bias", 6), ones("bert.encoder.layer.0.attention.self.query.weight", 4, 4)}
+	const decoder, query = "base_model.model.cls.predictions.decoder.", "base_model.model.bert.encoder.layer.0.attention.self.query."
+	pair := []tensor{ones(query+"lora_A.weight", 1, 4), ones(query+"lora_B.weight", 4, 1)}
+	whole := []tensor{ones(decoder+"weight", 6, 4), ones(decoder+"bias", 6)}
+	fields := targets("query") + `, "modules_to_save": ["decoder"]`
+	base, adapter := made(t, maskedBert, weights, fields, append(slices.Clone(pair), whole...))
+	openPair(t, base, adapter, lazymerge.Options{})
+	for i, lost := range []string{"weight", "bias"} {
+		base, adapter := made(t, maskedBert, weights, fields, append(slices.Clone(pair), whole[1-i]))
+		err := openError(t, base, adapter)
+		layered{lost: []string{"cls.predictions.decoder"}}.checkError(t, err)
+		if !strings.Contains(err.Error(), decoder+lost) {
+			t.Errorf("without %s: %v", lost, err)
+		}
+	}
 }
 
 // TestLostPatternsThatDoNotEnd: a pattern that cannot be tried is a warning, in bounded time.

@@ -31,11 +31,52 @@ func (s *survey) exists(module string) presence {
 		return no
 	case s.held[module] || s.held[throughNumber(module)]:
 		return yes
-	case !s.kinds[unnumbered(module)] && !s.namesakes.hasLike(module):
-		return unknown
+	case s.kinds[unnumbered(module)], s.namesakes.hasLike(module), len(n) == 1 && s.inHeldList(module):
+		return s.inLists(module)
 	}
-	return s.inLists(module)
+	return unknown
 }
+
+// inHeldList tells whether the file has modules of the list that the module stands in:
+// layers of one model may be of several kinds.
+func (s *survey) inHeldList(module string) bool {
+	parts := strings.Split(module, ".")
+	_, ok := s.last[strings.Join(parts[:slices.IndexFunc(parts, isNumber)], ".")]
+	return ok
+}
+
+// alone tells of a module in no list whether there is reason to miss it: other modules of
+// what it stands in are trained, or the config names it and nothing else is called so.
+func (s *survey) alone(module string) bool {
+	if len(numbers(module)) > 0 || strings.Contains(module, "mtp") || strings.Contains(module, "nextn") {
+		return false
+	}
+	for above, _ := cutLast(module); above != ""; above, _ = cutLast(above) {
+		if s.held[above] && !s.names.Root(above) {
+			return true
+		}
+	}
+	for _, name := range s.trained.Names {
+		if endsIn(module, name) && !s.layerEndsIn(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// layerEndsIn tells whether the file has a layer that a name of the config means.
+func (s *survey) layerEndsIn(name string) bool {
+	for module := range s.trained.Layers {
+		module, _, _ = strings.Cut(module, ".base_layer")
+		if endsIn(module, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// endsIn tells whether a name's last components are those of an end.
+func endsIn(name, end string) bool { return name == end || strings.HasSuffix(name, "."+end) }
 
 // single is exists for a module that stands in no list of modules.
 func (s *survey) single(module string) presence {

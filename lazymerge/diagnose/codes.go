@@ -362,7 +362,7 @@ var codes = []code{
 		name:     "modules-lost",
 		severity: Warning,
 		title:    "Modules that were meant to be trained have no tensors",
-		cause:    "target_modules means these modules, and their like in other layers have tensors in the file. The file may have lost them; or the model in memory has no such layer (those that predict further tokens, keys and values that layers share).",
+		cause:    "target_modules means these modules and the base has them; their like in other layers, or what stands beside them, has tensors in the file, or the config names them alone. The file may have lost them; or the model in memory had no such layer (those that predict further tokens, keys and values that layers share, a head of another class).",
 		fix:      "Compare with another checkpoint of the run:\n\tlorafs check --base BASE CHECKPOINT",
 	},
 	{

@@ -12,6 +12,30 @@ func (x *Index) NewName(module, param string) string {
 	return x.diskName(m, m.canonical(join(module, param), nil))
 }
 
+// Loaded lists the parameters that the tensor becomes a part of when the class that the
+// base was saved from loads it: its own name where no rule changes it.
+func (x *Index) Loaded(disk string) []string {
+	own := x.own()
+	own.build()
+	runtime, ok := own.disk[disk]
+	if !ok {
+		return []string{disk}
+	}
+	for _, t := range own.index[runtime] {
+		if t.parts > 1 && t.disk == disk {
+			names, _ := t.by.convert(own.input[disk])
+			return names
+		}
+	}
+	return []string{runtime}
+}
+
+// Root tells whether the module is one that classes have a model under: "model", "bert".
+func (x *Index) Root(module string) bool {
+	x.all()
+	return slices.Contains(x.prefixes, module)
+}
+
 // diskName spells a runtime name as the base's other tensors are spelled: it
 // reverts the rules as save_pretrained does, except those that would give it
 // another style than its neighbours have.

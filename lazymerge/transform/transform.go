@@ -192,6 +192,11 @@ type Trained struct {
 	Leaf string
 	// Targets tells whether the config gives a module an adapter. Nil: it does not say.
 	Targets func(module string) (bool, error)
+	// Parameters tells whether the config gives a parameter of a module that is no layer
+	// an adapter, a stack of experts.
+	Parameters func(module, param string) bool
+	// Names are ends of modules' names that the config lists. Nil: it has a pattern.
+	Names []string
 	// Saved tells whether the config has a module trained as a whole.
 	Saved func(module string) bool
 	// All biases of the model, or those of the layers, were trained, or all parameters of

@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,7 +26,10 @@ func (p *parser) addTrained() {
 		t.Whole[f.module+"."+f.param] = f.tensor.Name
 	}
 	if c.targets != nil || p.hasParameters() {
-		t.Targets = p.isTarget
+		t.Targets, t.Parameters = p.isTarget, p.isParameter
+	}
+	if c.targets != nil {
+		t.Names = slices.Sorted(maps.Keys(c.targets.names))
 	}
 	if c.PeftType == "LN_TUNING" {
 		p.addNorms(t)
@@ -77,6 +81,13 @@ func (p *parser) stacks(s *loraSettings, module string) bool {
 		}
 		return dot > 0 && (module == name[:dot] || strings.HasSuffix(module, "."+name[:dot]))
 	})
+}
+
+// isParameter tells whether target_parameters means the parameter (peft
+// tuners/tuners_utils.py, _inject_parameters @0.21.2).
+func (p *parser) isParameter(module, param string) bool {
+	s, ok := p.config.own.(*loraSettings)
+	return ok && endIn(setOf(s.Parameters), module+"."+param)
 }
 
 // isTrainedWhole tells whether modules_to_save means the module.
