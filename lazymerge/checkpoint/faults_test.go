@@ -324,13 +324,17 @@ func TestRefusedNames(t *testing.T) {
 }
 
 func TestLatest(t *testing.T) {
-	for _, tag := range []string{"", "global_step3", "../checkpoint-2/global_step2", "/etc", ".", strings.Repeat("x", 5000), "a\x00b"} {
+	for _, tag := range []string{"", "global_step3", "../checkpoint-2/global_step2", "/etc", ".", strings.Repeat("x", 5000), strings.Repeat("x", 300), "a\x00b", "global_step2\x00\x00", "global_step2\x1b[31m"} {
 		dir := copyCase(t, "stage2-world2-fp16")
 		if err := os.WriteFile(filepath.Join(dir, "latest"), []byte(tag), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := checkpoint.Open(dir, checkpoint.Masters); err == nil {
-			t.Errorf("latest %.20q is followed", tag)
+		_, err := checkpoint.Open(dir, checkpoint.Masters)
+		if !errors.As(err, new(*checkpoint.LatestError)) && len(tag) < 4096 {
+			t.Errorf("latest %.20q: %v", tag, err)
+		}
+		if err == nil || !strings.Contains(err.Error(), "latest") {
+			t.Errorf("latest %.20q: %v", tag, err)
 		}
 	}
 	dir := copyCase(t, "stage2-world2-fp16")

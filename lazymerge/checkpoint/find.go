@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 // Names of files and directories of checkpoints.
@@ -118,12 +119,12 @@ func readLatest(path string) (string, error) {
 		return "", err
 	}
 	tag := strings.TrimSpace(string(text))
-	if tag == "" || tag == "." || !filepath.IsLocal(tag) {
+	if tag == "" || tag == "." || !filepath.IsLocal(tag) || strings.ContainsFunc(tag, unicode.IsControl) {
 		return "", &LatestError{File: path, Tag: tag}
 	}
 	to := filepath.Join(filepath.Dir(path), tag)
 	st, err := os.Stat(to)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !st.IsDir() {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) || err == nil && !st.IsDir() {
 		return "", &LatestError{File: path, Tag: tag}
 	}
 	return to, err

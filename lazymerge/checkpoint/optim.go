@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lorafs/lazymerge/torchfile"
@@ -20,6 +21,7 @@ type zeroOptim struct {
 	paddings [][]int64      // behind each parameter, by group; nil when there are none
 	slices   []*pickle.Dict // param_slice_mappings
 	nameless bool           // nothing in the file tells the rank that wrote it
+	step     string         // of the optimizer, "" when it is not said
 	facts    []fact         // what the ranks of one saving have in common
 }
 
@@ -190,6 +192,9 @@ func (o *zeroOptim) collectFacts(in *fields) {
 				if state, ok := v.(*pickle.Dict); ok {
 					step, _ := state.Get("step")
 					o.facts = append(o.facts, fact{"the step of the optimizer's group " + scalar(k), scalar(step)})
+					if _, err := strconv.ParseFloat(scalar(step), 64); err == nil {
+						o.step = scalar(step)
+					}
 				}
 			}
 		}

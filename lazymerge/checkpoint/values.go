@@ -2,11 +2,12 @@ package checkpoint
 
 import (
 	"fmt"
-	"math"
 	"math/bits"
+	"strconv"
 
 	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/torchfile/pickle"
+	"lorafs/safetensors"
 )
 
 // fields reads the members of a pickled dict, and keeps the first thing that is not as
@@ -154,7 +155,7 @@ func scalar(v any) string {
 	case bool, int64, string:
 		return fmt.Sprint(v)
 	case float64:
-		return fmt.Sprintf("%x", math.Float64bits(v))
+		return strconv.FormatFloat(v, 'g', -1, 64)
 	case *torchfile.Tensor:
 		return tensorScalar(v)
 	}
@@ -172,6 +173,9 @@ func tensorScalar(t *torchfile.Tensor) string {
 	b := make([]byte, t.Bytes())
 	if t.ReadAt(b, 0) != nil {
 		return ""
+	}
+	if value := make([]float32, 1); t.DType != safetensors.F64 && floating(t.DType) && safetensors.AsFloat32(value, b, t.DType) == nil {
+		return strconv.FormatFloat(float64(value[0]), 'g', -1, 32)
 	}
 	return fmt.Sprintf("%s %x", t.DType, b)
 }

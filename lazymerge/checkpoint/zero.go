@@ -48,8 +48,8 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 		return err
 	}
 	m := models[0]
-	if m.groups == nil && v == Masters {
-		c.Notes = append(c.Notes, fmt.Sprintf("%q describes no fp32 values of an optimizer; those that the model computed with were taken", m.file))
+	if m.groups == nil && v == Masters && m.halves() {
+		c.Notes = append(c.Notes, fmt.Sprintf("%q has no fp32 values of an optimizer under the names of parameters; those that the model computed with were taken", m.file))
 	}
 	switch {
 	case m.groups == nil || v == Model && !files.ranked:
@@ -63,6 +63,7 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 	if err != nil {
 		return err
 	}
+	c.noteSteps(m, optims[0])
 	stage, world := optims[0].stage, len(optims)
 	c.Kind = fmt.Sprintf("DeepSpeed ZeRO stage %d of %d ranks", stage, world)
 	if files.ranked != (stage == 3) {
@@ -75,6 +76,26 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 		return c.addZero3(models, optims)
 	}
 	return c.addZero12(m, optims)
+}
+
+// halves tells whether the model has values in less than fp32.
+func (m *zeroModel) halves() bool {
+	for _, v := range m.module.All() {
+		if t, ok := v.(*torchfile.Tensor); ok && (t.DType == safetensors.BF16 || t.DType == safetensors.F16) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteSteps compares how far the optimizer and the model say they are. A run that went on
+// with a new optimizer differs, too.
+func (c *Checkpoint) noteSteps(m *zeroModel, o *zeroOptim) {
+	if o.step == "" || m.updates == "" || o.step == m.updates || m.fresh {
+		return
+	}
+	c.Notes = append(c.Notes, fmt.Sprintf("the optimizer in %q has done %s steps, the model in %q %s: unless the run was resumed with a new optimizer, the files are of two savings",
+		filepath.Base(o.file), o.step, filepath.Base(m.file), m.updates))
 }
 
 // refuseLayers refuses models whose layers or experts have files of their own.
@@ -119,7 +140,8 @@ func groupByRank(dir string, names []string) (*zeroDir, error) {
 		z.model = []string{single}
 	}
 	if len(z.model) == 0 {
-		return nil, &RanksError{Dir: dir, Files: "model states", Want: 1, By: "the layout"}
+		return nil, &RanksError{Dir: dir, Files: "model states", Want: 1, By: "each step", Missing: []string{
+			"mp_rank_00_model_states.pt (of stage 3 zero_pp_rank_0_mp_rank_00_model_states.pt)"}}
 	}
 	for _, group := range [][]string{z.model, z.optim} {
 		if err := z.complete(group); err != nil {
@@ -199,6 +221,7 @@ type zeroModel struct {
 	world   int64 // of data parallel ranks
 	version string
 	steps   string
+	updates string    // steps that changed the parameters, "" when it is not said
 	fresh   bool      // no step of training was done
 	groups  [][]param // in the order of the flat tensors; nil without an optimizer of ZeRO
 	frozen  []param
@@ -249,6 +272,9 @@ func (c *Checkpoint) readModel(path string) (*zeroModel, error) {
 	done, okDone := integer(in.get("global_steps"))
 	skipped, _ := integer(in.get("skipped_steps"))
 	m.fresh = okDone && done <= skipped
+	if okDone && done >= skipped && skipped >= 0 {
+		m.updates = strconv.FormatInt(done-skipped, 10)
+	}
 	m.groups = in.groups("param_shapes")
 	m.frozen = in.params("frozen_param_shapes", in.get("frozen_param_shapes"))
 	m.parts, _ = in.get("frozen_param_fragments").(*pickle.Dict)

@@ -72,23 +72,21 @@ func checkSubGroups(m *zeroModel, ranks []*zeroOptim) error {
 	if len(ranks[0].flat) == 0 {
 		return &LayoutError{File: ranks[0].file, Reason: "fp32_flat_groups is empty"}
 	}
+	if err := checkEnds(m, ranks[0]); err != nil {
+		return err
+	}
 	world := int64(len(ranks))
-	sums := make([]int64, len(m.groups))
 	all := int64(0)
-	for g, group := range m.groups {
+	for _, group := range m.groups {
 		for _, p := range group {
-			sums[g] += ceilDiv(p.numel(), world)
-		}
-		if all += sums[g]; !sane([]int64{all}) {
-			return &LayoutError{File: m.file, Reason: "its parameters are too large"}
+			if all += ceilDiv(p.numel(), world); !sane([]int64{all}) {
+				return &LayoutError{File: m.file, Reason: "its parameters are too large"}
+			}
 		}
 	}
 	for _, o := range ranks {
 		have := int64(0)
 		for g, flat := range o.flat {
-			if len(o.flat) == len(sums) && flat.Shape[0] != sums[g] {
-				return &LayoutError{File: o.file, Reason: fmt.Sprintf("sub-group %d has %d elements, the shapes in %q give %d for each of %d ranks", g, flat.Shape[0], m.file, sums[g], world)}
-			}
 			if flat.Shape[0] != ranks[0].flat[g].Shape[0] {
 				return &LayoutError{File: o.file, Reason: fmt.Sprintf("sub-group %d has %d elements, in %q %d", g, flat.Shape[0], ranks[0].file, ranks[0].flat[g].Shape[0])}
 			}
@@ -96,6 +94,27 @@ func checkSubGroups(m *zeroModel, ranks []*zeroOptim) error {
 		}
 		if have != all {
 			return &LayoutError{File: o.file, Reason: fmt.Sprintf("it has %d elements, the shapes in %q give %d for each of %d ranks", have, m.file, all, world)}
+		}
+	}
+	return nil
+}
+
+// checkEnds wants a sub-group to end where a group of parameters does, since DeepSpeed
+// cuts each group by itself (deepspeed runtime/zero/stage3.py, _create_fp16_sub_groups).
+func checkEnds(m *zeroModel, o *zeroOptim) error {
+	ends := make(map[int64]bool)
+	at := int64(0)
+	for _, flat := range o.flat {
+		at += flat.Shape[0]
+		ends[at] = true
+	}
+	at = 0
+	for g, group := range m.groups {
+		for _, p := range group {
+			at += ceilDiv(p.numel(), o.world)
+		}
+		if at > 0 && !ends[at] {
+			return &MixedError{File: o.file, Other: m.file, What: "the list of sub-groups", Has: fmt.Sprintf("without an end at element %d", at), Had: fmt.Sprintf("with one, where group %d ends", g)}
 		}
 	}
 	return nil
