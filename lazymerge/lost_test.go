@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"lorafs/lazymerge"
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/modeldir"
 )
 
@@ -223,6 +224,25 @@ func TestLostStacksOfExperts(t *testing.T) {
 	layered{lost: []string{"model.layers.1.mlp.experts"}}.checkError(t, openError(t, base, adapter))
 	base, adapter = made(t, config, weights, fields, queries)
 	layered{lost: []string{"model.layers.0.mlp.experts", "model.layers.1.mlp.experts"}}.checkError(t, openError(t, base, adapter))
+}
+
+// TestLayerBelowParameter has a layer in a module of which a parameter has an adapter: PEFT
+// puts a wrapper's base_layer into its name.
+func TestLayerBelowParameter(t *testing.T) {
+	const attn = "model.layers.0.attn"
+	weights := []tensor{ones(attn+".table", 6, 4), ones(attn+".k.weight", 4, 4)}
+	factors := []tensor{
+		ones("base_model.model."+attn+".lora_A.weight", 1, 4), ones("base_model.model."+attn+".lora_B.weight", 6, 1),
+		ones("base_model.model."+attn+".base_layer.k.lora_A.weight", 1, 4), ones("base_model.model."+attn+".base_layer.k.lora_B.weight", 4, 1),
+	}
+	base, adapter := made(t, `{}`, weights, targets("k")+`, "target_parameters": ["attn.table"]`, factors)
+	if merged := openPair(t, base, adapter, lazymerge.Options{}).Report().Merged; merged != 2 {
+		t.Errorf("%d tensors are merged", merged)
+	}
+	base, adapter = made(t, `{}`, weights, targets("k"), factors[2:])
+	if err := openError(t, base, adapter); !errors.As(err, new(*peft.UnknownTensorsError)) {
+		t.Error(err)
+	}
 }
 
 // TestRenamedOnDisk: what the disk calls as a target and memory does not is not missed, and

@@ -41,6 +41,7 @@ type tensorKey struct {
 	shared  bool   // of all modules: there is no module
 	outProj bool   // of torch's MultiheadAttention: module is M.out_proj, owner M
 	depth   int    // of nested adapters of parameters: how many base_layer end the module's name
+	below   bool   // the module stands in one whose parameters have adapters
 	owner   string
 }
 
@@ -191,7 +192,9 @@ func moduleKey(k tensorKey, module []string) (tensorKey, bool) {
 		k.depth++
 	}
 	if index(module, "base_layer") >= 0 {
-		return tensorKey{}, false
+		k.below = true
+		inner := slices.DeleteFunc(slices.Clone(module), func(part string) bool { return part == "base_layer" })
+		k.module = join(inner) + strings.Repeat(wrapped, k.depth)
 	}
 	return k, true
 }

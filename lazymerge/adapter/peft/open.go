@@ -143,7 +143,7 @@ func (p *parser) parse() error {
 // collect gives a tensor its place by its name.
 func (p *parser) collect(t *safetensors.Tensor) error {
 	k, ok := p.parseKey(t.Name)
-	if !ok || k.depth > 0 && !p.nests(k) {
+	if !ok || k.depth > 0 && !p.nests(k) || k.below && !p.hasParameters() {
 		p.unknown = append(p.unknown, t.Name)
 		return nil
 	}

@@ -98,7 +98,7 @@ func (s *tinySettings) group(p *parser, l *layer) (int, error) {
 	}
 	if !ok {
 		return 0, &UnsupportedError{Path: p.file.Path(), Type: p.name, Field: proj.Name,
-			Reason: "it was not drawn from projection_seed, so that nothing tells which vector the module shares"}
+			Reason: fmt.Sprintf("it is not what projection_seed gives any of %d modules: others are missing from the file, or it was drawn otherwise, and nothing tells which vector the module shares", layers)}
 	}
 	return transform.TinyGroup(place, layers, s.tying), nil
 }
