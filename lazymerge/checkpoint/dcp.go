@@ -11,12 +11,9 @@ import (
 	"lorafs/safetensors"
 )
 
-// Bounds of the pickle that describes a distributed checkpoint, which has each chunk of
-// each rank.
-const (
-	maxMetadata       = 1 << 30
-	maxMetadataMemory = 4 << 30
-)
+// metadataBounds are those of the pickle that describes a distributed checkpoint. It has
+// each chunk of each rank, a million with 1,000 of each, which take 3.4 GB.
+var metadataBounds = pickle.Options{MaxBytes: 1 << 30, MaxMemory: 4 << 30}
 
 // openDCP opens a directory of torch.distributed.checkpoint: .metadata says for every
 // tensor of what chunks it is made, and for every chunk at what place of what file it
@@ -70,7 +67,7 @@ func readMetadata(path string) (*metadata, error) {
 		return nil, err
 	}
 	defer f.Close()
-	v, err := pickle.Decode(f, pickle.Options{MaxBytes: maxMetadata, MaxMemory: maxMetadataMemory})
+	v, err := pickle.Decode(f, metadataBounds)
 	if err != nil {
 		return nil, &LayoutError{File: path, Reason: "it cannot be read: " + err.Error()}
 	}

@@ -104,7 +104,7 @@ func choose(c *checkpoint.Checkpoint, peftType string, config *peft.Config, adap
 	for i, t := range c.Tensors {
 		if roots[keys[i].Root] && s.belongs(keys[i], t, config, bias, tuned) {
 			s.tensors = append(s.tensors, chosen{keys[i], t})
-		} else if t.Trained && keys[i].Part != peft.PartOwn && keys[i].Part != peft.PartSaved {
+		} else if t.Trained && t.Alias == "" && keys[i].Part != peft.PartOwn && keys[i].Part != peft.PartSaved {
 			s.left = append(s.left, t.Name)
 		}
 	}

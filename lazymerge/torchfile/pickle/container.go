@@ -113,6 +113,7 @@ func (d *decoder) setAll(dict *Dict, pairs []any) error {
 	if len(pairs)%2 != 0 {
 		return refuse("a key without a value")
 	}
+	dict.reserve(len(pairs) / 2)
 	for i := 0; i < len(pairs); i += 2 {
 		if err := d.set(dict, pairs[i], pairs[i+1]); err != nil {
 			return err
@@ -122,7 +123,11 @@ func (d *decoder) setAll(dict *Dict, pairs []any) error {
 }
 
 func (d *decoder) set(dict *Dict, key, value any) error {
-	if err := d.spend(entryCost); err != nil {
+	cost := int64(entryCost)
+	if dict.Len() < few {
+		cost = fewCost
+	}
+	if err := d.spend(cost); err != nil {
 		return err
 	}
 	hashed, ok := d.hasher.hash(key)

@@ -28,13 +28,13 @@ type Options struct {
 // Defaults of Options.
 const (
 	DefaultMaxBytes  = 256 << 20 // those of torch have some 160 bytes for a tensor
-	DefaultMaxMemory = 512 << 20 // of 200,000 tensors
+	DefaultMaxMemory = 512 << 20 // of 400,000 tensors
 	DefaultMaxDepth  = 10000     // Python's own pickler gives up at some 1000
 )
 
 // What may be spent on values: bytes of memory, or steps of work, for each byte that
-// was read. State dicts take 14 for a byte, states of an optimizer 29; only a list of
-// None takes 95, of which the base pays for 80,000.
+// was read. State dicts take 8 for a byte, states of an optimizer 15, tables of chunks 20,
+// and a list of None 48.
 const (
 	budgetBase    = 8 << 20
 	budgetPerByte = 48
@@ -94,11 +94,12 @@ type decoder struct {
 	left  int64 // of the budget, which grows with read
 	spent int64
 
-	stack  []any
-	marks  []int       // heights of the stack
-	memo   []any       // entries 0 to len-1
-	far    map[int]any // entries out of turn
-	hasher hasher
+	stack   []any
+	highest int         // that the stack was
+	marks   []int       // heights of the stack
+	memo    []any       // entries 0 to len-1
+	far     map[int]any // entries out of turn
+	hasher  hasher
 }
 
 // refusal is an error without its place.

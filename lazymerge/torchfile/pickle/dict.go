@@ -1,13 +1,21 @@
 package pickle
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // Dict is a dict in the order of insertion. The zero Dict is empty; a nil one may be
 // read.
 type Dict struct {
 	keys, values []any
-	index        map[any]int // of keys in their hashable form
+	hashed       []any       // the keys in their hashable form, while they are few
+	index        map[any]int // of them, afterwards
 }
+
+// few is up to how many keys are looked for one after the other: most dicts hold the
+// state of an object, and there may be millions.
+const few = 8
 
 // lookupBudget bounds the work of making the key of one Get comparable.
 const lookupBudget = 1 << 20
@@ -32,11 +40,20 @@ func (d *Dict) Get(key any) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	i, ok := d.index[hashed]
+	i, ok := d.find(hashed)
 	if !ok {
 		return nil, false
 	}
 	return d.values[i], true
+}
+
+func (d *Dict) find(hashed any) (int, bool) {
+	if d.index == nil {
+		i := slices.Index(d.hashed, hashed)
+		return i, i >= 0
+	}
+	i, ok := d.index[hashed]
+	return i, ok
 }
 
 // All goes through the entries.
@@ -52,13 +69,29 @@ func (d *Dict) All() iter.Seq2[any, any] {
 
 // set adds or replaces an entry whose key is hashed.
 func (d *Dict) set(key, hashed, value any) {
-	if i, ok := d.index[hashed]; ok {
+	if i, ok := d.find(hashed); ok {
 		d.values[i] = value
 		return
 	}
-	if d.index == nil {
-		d.index = make(map[any]int, 1)
+	switch {
+	case len(d.keys) < few:
+		d.hashed = append(d.hashed, hashed)
+	case d.index == nil:
+		d.index = make(map[any]int, 2*few)
+		for i, h := range d.hashed {
+			d.index[h] = i
+		}
+		d.hashed = nil
 	}
-	d.index[hashed] = len(d.keys)
+	if d.index != nil {
+		d.index[hashed] = len(d.keys)
+	}
 	d.keys, d.values = append(d.keys, key), append(d.values, value)
+}
+
+// reserve makes room for the entries of a new dict.
+func (d *Dict) reserve(n int) {
+	if n <= few && d.keys == nil {
+		d.keys, d.values, d.hashed = make([]any, 0, n), make([]any, 0, n), make([]any, 0, n)
+	}
 }

@@ -2,6 +2,7 @@ package pickle
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -295,6 +296,58 @@ func TestMaxMemory(t *testing.T) {
 	_, err := Decode(strings.NewReader(pickle), Options{MaxMemory: 1 << 20})
 	if err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes of memory") {
 		t.Error(err)
+	}
+}
+
+// TestDenseObjects reads a table as torch's distributed checkpoints have it: objects of
+// few bytes each, whose parts are memoized.
+func TestDenseObjects(t *testing.T) {
+	const chunks = 200_000
+	var b strings.Builder
+	b.WriteString("(cm\nC\nq\x00X\x01\x00\x00\x00aq\x01X\x01\x00\x00\x00bq\x02K\x07q\x030")
+	memo := uint32(4)
+	put := func() {
+		b.WriteString("r" + string(binary.LittleEndian.AppendUint32(nil, memo)))
+		memo++
+	}
+	for range chunks {
+		b.WriteString("h\x00)\x81")
+		put()
+		b.WriteString("}")
+		put()
+		b.WriteString("(h\x01h\x03h\x03\x86")
+		put()
+		b.WriteString("h\x02h\x03h\x03\x86")
+		put()
+		b.WriteString("ub")
+	}
+	b.WriteString("t.")
+	v, err := Decode(strings.NewReader(b.String()), Options{})
+	if all, ok := v.(Tuple); err != nil || !ok || len(all) != chunks+3 {
+		t.Errorf("%T, %v", v, err)
+	}
+}
+
+// TestGrownDict fills a dict beyond the size at which it gets an index.
+func TestGrownDict(t *testing.T) {
+	text := "}"
+	for round := range 2 {
+		for i := range 20 {
+			text += fmt.Sprintf("K%cK%cs", i, i+round)
+		}
+	}
+	v, err := decode(text + ".")
+	d, ok := v.(*Dict)
+	if err != nil || !ok || d.Len() != 20 {
+		t.Fatalf("%v, %v", v, err)
+	}
+	for i := range int64(20) {
+		if got, ok := d.Get(i); !ok || got != i+1 {
+			t.Errorf("%d: %v", i, got)
+		}
+	}
+	if _, ok := d.Get(int64(20)); ok {
+		t.Error("found what is not there")
 	}
 }
 

@@ -5,16 +5,21 @@ package pickle
 const (
 	slotCost   = 16 * 3
 	objectCost = 128
-	dictCost   = 64
+	dictCost   = 96
+	fewCost    = 72 // of an entry of a small dict
 	entryCost  = 2*slotCost + 64
 )
 
 // maxMemo is the highest entry of the memo, whose instructions have 32 bits.
 const maxMemo = 1<<32 - 1
 
+// push pays for the stack where it has not been as high before.
 func (d *decoder) push(v any) error {
-	if err := d.spend(slotCost); err != nil {
-		return err
+	if len(d.stack) == d.highest {
+		d.highest++
+		if err := d.spend(slotCost); err != nil {
+			return err
+		}
 	}
 	d.stack = append(d.stack, v)
 	return nil
