@@ -279,7 +279,7 @@ func TestHostile(t *testing.T) {
 			if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
 				t.Errorf("%T %v", err, err)
 			}
-			const base, factor = 4 << 20, 200
+			const base, factor = 32 << 20, 100
 			if spent := after.TotalAlloc - before.TotalAlloc; spent > base+factor*uint64(len(pickle)) {
 				t.Errorf("%d bytes of pickle took %d of memory", len(pickle), spent)
 			}
