@@ -130,6 +130,8 @@ func TestWhatLiesAtAPath(t *testing.T) {
 		"lib":                               "lib/a adapter, lib/b.safetensors adapter",
 		"shards/model-00001-of-00002.safetensors": "shards/model-00001-of-00002.safetensors weights",
 		"run":              "run/checkpoint-2/policy adapter, run/checkpoint-2/reference adapter, run/checkpoint-10 adapter, run/checkpoint-11 base, run/final adapter, run adapter",
+		"name=run":         "run/checkpoint-2/policy adapter, run/checkpoint-2/reference adapter, run/checkpoint-10 adapter, run/checkpoint-11 base, run/final adapter, run adapter",
+		"name=adapter":     "name=adapter adapter",
 		"run/checkpoint-2": "run/checkpoint-2/policy adapter, run/checkpoint-2/reference adapter",
 	} {
 		var got []string

@@ -103,6 +103,7 @@ func holdsModel(dir string) bool {
 
 // find adds the subjects of a path.
 func (f *finder) find(ref string) {
+	ref = unnamed(ref)
 	if info, err := os.Stat(ref); err == nil && !info.IsDir() {
 		f.findFile(ref)
 		return
@@ -132,6 +133,16 @@ func (f *finder) find(ref string) {
 		f.addRisks(ref)
 		f.findLibrary(ref, lib.Adapters, outputs)
 	}
+}
+
+// unnamed takes NAME= off the output of a run, each of whose checkpoints has a name of its
+// own.
+func unnamed(ref string) string {
+	_, path, ok := strings.Cut(ref, "=")
+	if _, err := os.Stat(ref); err == nil || !ok || len(modeldir.CheckpointDirs(path)) == 0 {
+		return ref
+	}
+	return path
 }
 
 // findLibrary adds the adapters that lie at a path and what each training run below it has
