@@ -98,6 +98,7 @@ type survey struct {
 	sharing   int64            // the first layer that shares keys and values, 0 for none
 	params    map[string]bool  // of layers, that the file changes
 	vectors   bool             // some of them have one dimension
+	convs     bool             // some of them have more than two
 	anyBias   bool             // the file holds biases
 	wholes    bool             // the file holds modules trained as a whole; without any, addUntrained looks for them
 
@@ -157,6 +158,7 @@ func (s *survey) note(module string) {
 func (s *survey) noteEdit(o *output, e placedEdit) {
 	if _, layer := s.trained.Layers[e.Module]; layer {
 		s.vectors = s.vectors || len(o.info.Shape) < 2 && e.Param != "bias"
+		s.convs = s.convs || len(o.info.Shape) > 2
 		s.params[e.Param] = true
 	}
 	disk, _ := cutLast(o.name)
@@ -344,7 +346,7 @@ func (s *survey) book(module, param string, what lack, o *output) {
 			}
 		}
 	case unknown:
-		if s.kinds[unnumbered(module)] || s.doubtful[o.name] == "" && s.alone(module) {
+		if s.kinds[unnumbered(module)] || s.doubtful[o.name] == "" && s.alone(module, o) {
 			s.doubtful[o.name] = module
 		}
 	}

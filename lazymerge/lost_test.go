@@ -59,6 +59,7 @@ const (
 	moe       = `{"model_type": "qwen3_moe", "num_hidden_layers": 1, "num_experts": 4}`
 	gpt2      = `{"model_type": "gpt2", "architectures": ["GPT2Model"], "n_layer": 3}`
 	nextQ     = "model.layers.3.self_attn.q_proj"
+	t5        = `{"model_type": "t5", "num_layers": 2, "num_decoder_layers": 2}`
 	jamba     = `{"model_type": "jamba", "num_hidden_layers": 2}`
 	mamba     = "model.layers.#.mamba.in_proj"
 	nextState = "model.layers.#.linear_attn.out_proj"
@@ -97,6 +98,9 @@ var layereds = []layered{
 	{"experts that are no modules", deepseek, append(each(4, q, "model.layers.#.mlp.shared_experts.up_proj", "model.layers.#.mlp.experts.0.up_proj", "model.layers.#.mlp.experts.1.up_proj"), "model.layers.0.mlp.up_proj"), targets("q_proj", "up_proj"), append(each(3, q, "model.layers.#.mlp.shared_experts.up_proj"), "model.layers.0.mlp.up_proj"), nil, ""},
 	{"pattern of layers of text", gemma3n, append(each(4, textQ), each(3, visionQ)...), `, "target_modules": "(?:.*?(?:language|text).*?(?:self_attn|mlp).*?(?:q_proj|k_proj).*?)|(?:\\bmodel\\.layers\\.[\\d]{1,}\\.(?:self_attn|mlp)\\.(?:(?:q_proj|k_proj)))"`, without(each(4, textQ), "model.language_model.layers.2.self_attn.q_proj"), []string{"model.language_model.layers.2.self_attn.q_proj"}, ""},
 	{"names of another release", `{"model_type": "llava", "architectures": ["LlavaForConditionalGeneration"], "text_config": {"model_type": "llama", "num_hidden_layers": 3}, "vision_config": {"model_type": "clip_vision_model"}}`, each(3, textQ), targets("q_proj"), each(2, "language_model.model.layers.#.self_attn.q_proj"), []string{"language_model.model.layers.2.self_attn.q_proj"}, ""},
+	{"kind within blocks", t5, each(2, "decoder.block.#.layer.0.SelfAttention.q", "decoder.block.#.layer.1.EncDecAttention.q"), targets("q"), each(2, "decoder.block.#.layer.0.SelfAttention.q"), each(2, "decoder.block.#.layer.1.EncDecAttention.q"), ""},
+	{"decoder of a task", t5, append(each(2, "encoder.block.#.layer.0.SelfAttention.q"), each(2, "decoder.block.#.layer.1.EncDecAttention.q")...), targets("q") + `, "task_type": "SEQ_2_SEQ_LM"`, each(2, "encoder.block.#.layer.0.SelfAttention.q"), each(2, "decoder.block.#.layer.1.EncDecAttention.q"), ""},
+	{"language model of a task", gemma3n, append(each(4, textQ), each(3, visionQ)...), targets("q_proj") + `, "task_type": "CAUSAL_LM"`, each(3, visionQ), each(4, textQ), ""},
 	{"layers of one kind", jamba, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), each(1, mamba), []string{"model.layers.1.self_attn.q_proj"}, ""},
 	{"layers of the other kind", jamba, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), []string{"model.layers.1.self_attn.q_proj"}, []string{"model.layers.0.mamba.in_proj"}, ""},
 	{"layers of one kind without a count", `{}`, append(each(1, mamba), "model.layers.1.self_attn.q_proj"), targets("q_proj", "in_proj"), each(1, mamba), nil, ""},
@@ -243,6 +247,52 @@ func TestLayerBelowParameter(t *testing.T) {
 	if err := openError(t, base, adapter); !errors.As(err, new(*peft.UnknownTensorsError)) {
 		t.Error(err)
 	}
+}
+
+// TestMisplaced: a parameter of a module that the base has elsewhere is no new head.
+func TestMisplaced(t *testing.T) {
+	const norm = "model.layers.0.input_layernorm"
+	weights := []tensor{ones("model.layers.0.self_attn.q_proj.weight", 4, 4), ones(norm+".weight", 4), ones("lm_head.weight", 6, 4)}
+	pair := []tensor{ones("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight", 1, 4), ones("base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight", 4, 1)}
+	fields := targets("q_proj") + `, "modules_to_save": ["input_layernorm", "lm_head", "score"]`
+	whole := []tensor{ones("base_model.model."+norm+".weight", 4), ones("base_model.model.lm_head.weight", 6, 4), ones("base_model.model.score.weight", 2, 4)}
+	base, adapter := made(t, llama, weights, fields, append(slices.Clone(pair), whole...))
+	if r := openPair(t, base, adapter, lazymerge.Options{}).Report(); !slices.Equal(r.Added, []string{"score.weight"}) {
+		t.Errorf("added %q", r.Added)
+	}
+	for _, name := range []string{"model.layers.7.input_layernorm.weight", "model.layers.0.mlp.input_layernorm.weight", "model.foo.lm_head.weight"} {
+		base, adapter := made(t, llama, weights, fields, append(append(slices.Clone(pair), whole...), ones("base_model.model."+name, 4)))
+		if err := openError(t, base, adapter); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(name, ".weight")) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestTowers has an adapter of one part of a base that has two with the same names.
+func TestTowers(t *testing.T) {
+	const config = `{"model_type": "clip", "architectures": ["CLIPModel"], "text_config": {"model_type": "clip_text_model"}, "vision_config": {"model_type": "clip_vision_model"}}`
+	const q = "encoder.layers.0.self_attn.q_proj"
+	both := []tensor{ones("text_model."+q+".weight", 4, 4), ones("vision_model."+q+".weight", 4, 4)}
+	pair := []tensor{ones("base_model.model."+q+".lora_A.weight", 1, 4), ones("base_model.model."+q+".lora_B.weight", 4, 1)}
+	class := func(name string) string { return fmt.Sprintf(`, "auto_mapping": {"base_model_class": "%s"}`, name) }
+	for fields, want := range map[string]string{
+		class("CLIPVisionModel"): "vision_model.", class("CLIPTextModel"): "text_model.",
+		`, "task_type": "FEATURE_EXTRACTION"`: "", "": "",
+	} {
+		base, adapter := made(t, config, both, targets("q_proj")+fields, pair)
+		if want == "" {
+			if err := openError(t, base, adapter); err == nil || !strings.Contains(err.Error(), "vision_model") || !strings.Contains(err.Error(), "text_model") {
+				t.Errorf("%s: %v", fields, err)
+			}
+			continue
+		}
+		r := openPair(t, base, adapter, lazymerge.Options{}).Report()
+		if len(r.Edits) != 1 || !strings.HasPrefix(r.Edits[0].Tensor, want) {
+			t.Errorf("%s: %+v", fields, r.Edits)
+		}
+	}
+	base, adapter := made(t, config, both[1:], targets("q_proj"), pair)
+	openPair(t, base, adapter, lazymerge.Options{})
 }
 
 // TestRenamedOnDisk: what the disk calls as a target and memory does not is not missed, and

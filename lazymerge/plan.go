@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
@@ -127,7 +128,7 @@ func newPlanner(b *Base, c *component, r *transform.Recipe, opt Options) (*plann
 		p.config.layers = copied.layers
 		p.notes = append(p.notes, "deviation from PEFT: every replicated layer has its own delta, as in the un-merged model; PEFT's merge adds them all into the layer that they share")
 	}
-	p.names = names()
+	p.names = names().For(r.AutoClass, r.TaskType)
 	for _, s := range slots {
 		info := s.from.Info
 		info.Name = s.name
@@ -232,12 +233,61 @@ func (p *planner) missing(e placedEdit, err error) error {
 		return nil
 	}
 	replace, ok := e.Transform.(transform.Replace)
-	if e.Adds && ok && u.Ambiguous == nil {
+	if e.Adds && ok && u.Ambiguous == nil && !p.misplaced(e) {
 		p.addTensor(e, replace)
 		return nil
 	}
 	p.unmatched = append(p.unmatched, u)
 	return nil
+}
+
+// misplaced tells a parameter that is no new head: the base has modules of the name that
+// the config lists, and none where this one stands.
+func (p *planner) misplaced(e placedEdit) bool {
+	head := p.headOf(e)
+	if head == "" {
+		return false
+	}
+	_, leaf := cutLast(head)
+	elsewhere := false
+	for _, o := range p.outputs {
+		if o.added || !strings.Contains(o.name, leaf) {
+			continue
+		}
+		for at, _ := cutLast(o.name); at != ""; at, _ = cutLast(at) {
+			if _, last := cutLast(at); last != leaf {
+				continue
+			}
+			if p.samePlace(at, head) || p.samePlace(head, at) {
+				return false
+			}
+			elsewhere = true
+		}
+	}
+	return elsewhere
+}
+
+// samePlace tells whether long is short below what a class may have its model under.
+func (p *planner) samePlace(long, short string) bool {
+	front, ok := strings.CutSuffix("."+long, "."+short)
+	for part := range strings.SplitSeq(strings.TrimPrefix(front, "."), ".") {
+		ok = ok && (part == "" || p.names.Root(part))
+	}
+	return ok
+}
+
+// headOf is the module that the config lists as trained whole, in which the parameter is;
+// "" where none is listed.
+func (p *planner) headOf(e placedEdit) string {
+	t := p.opt.stack.recipes(p.recipe)[e.Adapter].Trained
+	if t == nil || t.Saved == nil {
+		return ""
+	}
+	head := ""
+	for at := e.Module; at != "" && t.Saved(at); at, _ = cutLast(at) {
+		head = at
+	}
+	return head
 }
 
 func (p *planner) addTensor(e placedEdit, r transform.Replace) {

@@ -31,23 +31,65 @@ func (s *survey) exists(module string) presence {
 		return no
 	case s.held[module] || s.held[throughNumber(module)]:
 		return yes
-	case s.kinds[unnumbered(module)], s.namesakes.hasLike(module), len(n) == 1 && s.inHeldList(module):
+	case s.kinds[unnumbered(module)], s.namesakes.hasLike(module):
 		return s.inLists(module)
+	}
+	return s.inBlock(module)
+}
+
+// inBlock is exists for a kind of module of which the file has none: layers of one model
+// may be of several kinds.
+func (s *survey) inBlock(module string) presence {
+	parts := strings.Split(module, ".")
+	first := slices.IndexFunc(parts, isNumber)
+	list, block := strings.Join(parts[:first], "."), strings.Join(parts[:first+1], ".")
+	if slices.ContainsFunc(parts[first+1:], isNumber) && !s.holdsLike(list, parts[first+1:]) {
+		return unknown // experts may be no modules in memory
+	}
+	_, held := s.last[list]
+	switch {
+	case s.held[block]:
+		return yes
+	case held, s.taskHas(list):
+		return s.inLists(block)
 	}
 	return unknown
 }
 
-// inHeldList tells whether the file has modules of the list that the module stands in:
-// layers of one model may be of several kinds.
-func (s *survey) inHeldList(module string) bool {
-	parts := strings.Split(module, ".")
-	_, ok := s.last[strings.Join(parts[:slices.IndexFunc(parts, isNumber)], ".")]
-	return ok
+// holdsLike tells whether the file has modules of the list within a block, of this list of
+// blocks or of the other one of an encoder and a decoder.
+func (s *survey) holdsLike(list string, inner []string) bool {
+	rest := ".#." + unnumbered(strings.Join(inner[:slices.IndexFunc(inner, isNumber)], "."))
+	for _, swap := range []*strings.Replacer{strings.NewReplacer(), strings.NewReplacer("encoder", "decoder", "decoder", "encoder")} {
+		if _, ok := s.last[swap.Replace(list)+rest]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// taskHas tells whether every model of the adapter's task has the list: those of text have
+// a language model, and those from text to text an encoder and a decoder.
+func (s *survey) taskHas(list string) bool {
+	parts := strings.Split(list, ".")
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(names, p) })
+	}
+	switch s.recipe.TaskType {
+	case "CAUSAL_LM":
+		return has("language_model", "text_model")
+	case "SEQ_2_SEQ_LM":
+		return has("encoder", "decoder")
+	}
+	return false
 }
 
 // alone tells of a module in no list whether there is reason to miss it: other modules of
 // what it stands in are trained, or the config names it and nothing else is called so.
-func (s *survey) alone(module string) bool {
+func (s *survey) alone(module string, o *output) bool {
+	if len(o.info.Shape) > 2 && !s.convs {
+		return false // not every type adapts convolutions
+	}
 	if len(numbers(module)) > 0 || strings.Contains(module, "mtp") || strings.Contains(module, "nextn") {
 		return false
 	}

@@ -19,9 +19,11 @@ var steps = []struct {
 }{
 	{"exact", (*query).exact},
 	{"renamed", (*query).renamed},
+	{"tower", (*query).within},
 	{"prefix", (*query).prefixed},
 	{"renamed", (*query).clipped},
 	{"text", (*query).textual},
+	{"tower", (*query).inTower},
 	{"tied", (*query).tied},
 	{"suffix", (*query).suffixed},
 }

@@ -22,7 +22,7 @@ type Base struct {
 // Match is the answer of Find.
 type Match struct {
 	Name string // the tensor on disk
-	How  string // "exact", "renamed", "prefix", "text", "suffix", "tied"
+	How  string // "exact", "renamed", "prefix", "text", "tower", "suffix", "tied"
 	// Tied says that the parameter has no tensor of its own on disk: it shares Name.
 	Tied bool
 	Own  string // with Tied: the name that its own tensor would have on disk
@@ -30,6 +30,12 @@ type Match struct {
 
 // Index answers questions about one base. Its methods may be called concurrently.
 type Index struct {
+	*lookup
+	trained trained
+}
+
+// lookup is what all views of a base share.
+type lookup struct {
 	base Base
 	disk map[string]bool
 
@@ -43,7 +49,7 @@ type Index struct {
 
 // New prepares an index. The work is done when questions come.
 func New(b Base) *Index {
-	x := &Index{base: b, disk: make(map[string]bool, len(b.Names))}
+	x := &Index{lookup: &lookup{base: b, disk: make(map[string]bool, len(b.Names))}}
 	x.base.Names = slices.Sorted(slices.Values(b.Names))
 	x.base.Names = slices.Compact(x.base.Names)
 	for _, n := range b.Names {

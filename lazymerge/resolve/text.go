@@ -8,12 +8,22 @@ import (
 // textual crosses between a language model on its own and the same one within a
 // vision or audio model.
 func (q *query) textual() (Match, error) {
+	if q.x.trained.towers != nil {
+		return Match{}, nil
+	}
 	names := q.x.inward(q.name)
 	names = append(names, q.x.outward(q.name)...)
 	if len(names) == 0 {
 		return Match{}, nil
 	}
-	return q.spread(names)
+	m, err := q.spread(names)
+	if err != nil || m.Name == "" || !q.x.trained.unknown {
+		return m, err
+	}
+	if other, _ := q.inTower(); other.Name != "" && other.Name != m.Name {
+		return Match{}, q.ambiguous([]string{m.Name, other.Name})
+	}
+	return m, nil
 }
 
 // inward gives the names of a text-only class's parameter within the base's
