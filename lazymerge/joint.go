@@ -3,6 +3,7 @@ package lazymerge
 import (
 	"slices"
 
+	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/transform"
 )
 
@@ -21,7 +22,11 @@ func (p *planner) placeEverywhere() error {
 		return nil
 	}
 	order := len(p.recipe.Edits)
-	for _, module := range p.names.Modules() {
+	modules, unplaced := p.names.Modules()
+	if err := p.checkUnplaced(all, unplaced); err != nil {
+		return err
+	}
+	for _, module := range modules {
 		meant, err := all.Means(module)
 		if err != nil {
 			return err
@@ -39,6 +44,24 @@ func (p *planner) placeEverywhere() error {
 	if order == len(p.recipe.Edits) {
 		return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Keys: all.Edit.Keys,
 			Err: &transform.JointError{Transform: p.recipe.Type, Reason: "target_modules means no module of the base, or the model's class is not known"}}
+	}
+	return nil
+}
+
+// checkUnplaced refuses a module that the recipe means and whose place among the others is
+// not known: what is drawn for those depends on it. Norms are never meant.
+func (p *planner) checkUnplaced(all *transform.Everywhere, modules []string) error {
+	for _, module := range modules {
+		meant, err := all.Means(module)
+		if err != nil {
+			return err
+		}
+		if m, err := p.names.Find(module, "weight"); err == nil && len(p.byName[m.Name].info.Shape) < 2 {
+			continue
+		}
+		if meant {
+			return &EditError{Adapter: p.recipe.File, Base: p.base.Ref(), Keys: all.Edit.Keys, Err: &resolve.OrderError{Module: module, Class: p.names.Class()}}
+		}
 	}
 	return nil
 }

@@ -154,17 +154,22 @@ func (t orderTrees) key(m *mapping, module string) (key []step, ok bool) {
 
 // Modules lists the modules of the base's class whose weights have two dimensions or
 // more and are on disk or tied to one that is, in the order of named_modules. It is
-// empty when the class is not known.
-func (x *Index) Modules() []string {
+// empty when the class is not known. Unplaced are the others with a weight on disk, sorted.
+func (x *Index) Modules() (placed, unplaced []string) {
 	m := x.own()
 	m.build()
 	t := orderTrees{}
 	seen := make(map[string]bool)
 	var names []string
 	add := func(name string) {
-		if _, ok := t.key(m, name); ok && !seen[name] {
-			seen[name] = true
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		if _, ok := t.key(m, name); ok {
 			names = append(names, name)
+		} else {
+			unplaced = append(unplaced, name)
 		}
 	}
 	for runtime := range m.index {
@@ -177,13 +182,17 @@ func (x *Index) Modules() []string {
 			add(name)
 		}
 	}
+	slices.Sort(unplaced)
 	places, err := m.places(names)
 	if err != nil {
-		return nil
+		return nil, unplaced
 	}
 	sorted := make([]string, len(names))
 	for i, p := range places {
 		sorted[p] = names[i]
 	}
-	return sorted
+	return sorted, unplaced
 }
+
+// Class is the class that the base was saved from, "" when it is not known.
+func (x *Index) Class() string { return x.own().class }
