@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -192,7 +193,7 @@ func explainPeft(err error) []Finding {
 		}
 		return one(finding("tensor-unknown", e.File, first(e.Tensors), e.Error(), nil))
 	case *peft.MissingTensorError:
-		return one(finding("tensor-counterpart-missing", e.File, first(e.Have), e.Error(), nil))
+		return one(finding("tensor-counterpart-missing", e.File, cmp.Or(first(e.Have), e.Module+"."+e.Want), e.Error(), nil))
 	case *peft.DuplicateTensorError:
 		return one(finding("tensor-duplicate", e.File, e.Tensors[0], e.Error(), nil))
 	case *peft.EmptyError:

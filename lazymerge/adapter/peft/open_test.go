@@ -277,13 +277,31 @@ func TestIncompleteModules(t *testing.T) {
 		{`"use_dora": true`, "lora_magnitude_vector", pair("m.a")},
 		{`"lora_bias": true`, "lora_B.bias", pair("m.a")},
 		{`"use_dora": true`, "lora_A", []item{it("m.a.lora_magnitude_vector", 4)}},
-		{`"trainable_token_indices": [1]`, "trainable_tokens_delta", pair("m.a")},
-		{`"trainable_token_indices": {"x": [1], "y": [2]}`, "trainable_tokens_delta",
+		{`"trainable_token_indices": [1]`, "token_adapter.trainable_tokens_delta", pair("m.a")},
+		{`"trainable_token_indices": {"x": [1], "y": [2]}`, "token_adapter.trainable_tokens_delta",
 			[]item{it("m.x.token_adapter.trainable_tokens_delta", 1, 3)}},
 	} {
 		_, err := open(t, adapter(t, x.fields, x.items...), Options{AllowUnused: true, AllowNonFinite: true})
 		if e := (*MissingTensorError)(nil); !as(err, &e) || e.Want != x.want {
 			t.Errorf("%s %v: %v", x.fields, x.items, err)
+		}
+	}
+}
+
+// TestNormStatistics: a batch norm that was trained has all of its statistics or none.
+func TestNormStatistics(t *testing.T) {
+	const norm = "m.n.ln_tuning_layers."
+	whole := []item{it(norm+"weight", 4), it(norm+"bias", 4), it(norm+"running_mean", 4), it(norm+"running_var", 4), it(norm+"num_batches_tracked")}
+	if r := mustOpen(t, adapterOf(t, "LN_TUNING", "", whole...), Options{}); len(r.Edits) != len(whole) {
+		t.Errorf("%+v", r.Edits)
+	}
+	if r := mustOpen(t, adapterOf(t, "LN_TUNING", "", whole[:2]...), Options{}); len(r.Edits) != 2 {
+		t.Errorf("%+v", r.Edits)
+	}
+	for i := 2; i < len(whole); i++ {
+		_, err := open(t, adapterOf(t, "LN_TUNING", "", append(slices.Clone(whole[:i]), whole[i+1:]...)...), Options{})
+		if e := (*MissingTensorError)(nil); !as(err, &e) {
+			t.Errorf("without %s: %v", whole[i].name, err)
 		}
 	}
 }

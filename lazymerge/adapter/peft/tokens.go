@@ -1,6 +1,7 @@
 package peft
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func (p *parser) checkTokens(used map[int]bool) error {
 			covered = covered || used[j] && slices.Equal(all[j].Indices, x.Indices)
 		}
 		if !covered || used[i] && x.Module == "" && p.headAlone() {
-			return &MissingTensorError{File: p.file.Path(), Module: x.Module, Want: string(roleTokens)}
+			return &MissingTensorError{File: p.file.Path(), Module: cmp.Or(x.Module, "(input embedding)"), Want: "token_adapter." + string(roleTokens)}
 		}
 	}
 	return nil
