@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 )
 
+// fewValues is how many different values parameters that were not trained yet may have.
+const fewValues = 8
+
 // refuseCopies looks for two ranks with the same values, one file under two names: no two
 // ranks of stage 3 have any parameter in common. Errors: *MixedError, *ReadError.
 func refuseCopies(ranks []*zeroOptim) error {
@@ -53,7 +56,7 @@ func (o *zeroOptim) sample() (string, error) {
 // equal tells whether two ranks have the same values, and more than a few different ones:
 // parameters are also filled up with zeros, and begin as zeros or ones.
 func (o *zeroOptim) equal(other *zeroOptim) (bool, error) {
-	const piece, few = 1 << 18, 8
+	const piece = 1 << 18
 	values := make(map[string]bool)
 	for g, t := range o.flat {
 		width := int64(t.DType.Bits() / 8)
@@ -71,12 +74,12 @@ func (o *zeroOptim) equal(other *zeroOptim) (bool, error) {
 			if !bytes.Equal(a, b) {
 				return false, nil
 			}
-			for ; len(a) > 0 && len(values) <= few; a = a[width:] {
+			for ; len(a) > 0 && len(values) <= fewValues; a = a[width:] {
 				values[string(a[:width])] = true
 			}
 		}
 	}
-	return len(values) > few, nil
+	return len(values) > fewValues, nil
 }
 
 // noteNameless notes that nothing in the files tells the ranks apart.

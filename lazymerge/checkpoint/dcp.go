@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,14 +27,17 @@ func (c *Checkpoint) openDCP(dir string) error {
 	if err != nil {
 		return err
 	}
-	sizes := make(map[string]int64)
+	sizes, err := c.watchFiles(dir, m)
+	if err != nil {
+		return err
+	}
 	for i := range m.tensors {
 		t := &m.tensors[i]
 		if err := c.addDCP(dir, m, t, sizes); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.refuseEqualFiles(sizes)
 }
 
 // dcpTensor is a tensor as .metadata describes it.
@@ -263,6 +267,35 @@ func stripRoot(tensors []dcpTensor) {
 	}
 }
 
+// watchFiles gives the sizes of the files with the tensors' chunks. Errors: *RanksError,
+// *fs.PathError.
+func (c *Checkpoint) watchFiles(dir string, m *metadata) (map[string]int64, error) {
+	sizes := make(map[string]int64)
+	lost := make(map[string]bool)
+	for i := range m.tensors {
+		for _, ch := range m.tensors[i].chunks {
+			place, ok := m.places[placeKey(m.tensors[i].key, ch.offsets)]
+			path := filepath.Join(dir, place.file)
+			if _, known := sizes[path]; known || !ok || lost[place.file] || product(ch.sizes) == 0 {
+				continue
+			}
+			size, err := c.watch(path)
+			switch {
+			case os.IsNotExist(err):
+				lost[place.file] = true
+			case err != nil:
+				return nil, err
+			default:
+				sizes[path] = size
+			}
+		}
+	}
+	if len(lost) > 0 {
+		return nil, &RanksError{Dir: dir, Files: "the checkpoint", Have: len(sizes), Want: len(sizes) + len(lost), By: `".metadata"`, Missing: slices.Sorted(maps.Keys(lost))}
+	}
+	return sizes, nil
+}
+
 // addDCP adds a tensor whose chunks all have their places.
 func (c *Checkpoint) addDCP(dir string, m *metadata, t *dcpTensor, sizes map[string]int64) error {
 	out := &Tensor{Name: t.name, DType: t.dtype, Saved: t.dtype, Shape: t.shape, grid: t.shape}
@@ -275,17 +308,7 @@ func (c *Checkpoint) addDCP(dir string, m *metadata, t *dcpTensor, sizes map[str
 			return m.bad(t.name, fmt.Sprintf("storage_data has no place for its chunk at %v", ch.offsets))
 		}
 		path := filepath.Join(dir, place.file)
-		size, known := sizes[path]
-		if !known {
-			var err error
-			if size, err = c.watch(path); err != nil {
-				if os.IsNotExist(err) {
-					return &RanksError{Dir: dir, Files: "the checkpoint", Have: 0, Want: 1, By: `".metadata"`, Missing: []string{place.file}}
-				}
-				return err
-			}
-			sizes[path] = size
-		}
+		size := sizes[path]
 		if place.offset > size || place.length > size-place.offset {
 			return &LayoutError{File: path, Tensor: t.name, Reason: fmt.Sprintf("it is said to lie at bytes %d to %d, the file has %d", place.offset, place.offset+place.length, size)}
 		}

@@ -260,6 +260,30 @@ func wantMixed(t *testing.T, dir string) {
 	}
 }
 
+// TestCopiedFile has one rank's file of a distributed checkpoint under two names.
+func TestCopiedFile(t *testing.T) {
+	for _, name := range []string{"fsdp1-sharded", "fsdp2-sharded"} {
+		dir := copyCase(t, name)
+		var files []string
+		for _, f := range filesOf(t, dir) {
+			if strings.HasSuffix(f, ".distcp") {
+				files = append(files, f)
+			}
+		}
+		text, err := os.ReadFile(files[0])
+		if err == nil {
+			err = os.WriteFile(files[1], text, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = readAll(dir, checkpoint.Masters)
+		if err == nil || !strings.Contains(err.Error(), filepath.Base(files[1])) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestMixedRuns puts files of one checkpoint into another.
 func TestMixedRuns(t *testing.T) {
 	for _, c := range []struct{ into, from, file string }{

@@ -291,7 +291,7 @@ func TestIncompleteModules(t *testing.T) {
 // TestNormStatistics: a batch norm that was trained has all of its statistics or none.
 func TestNormStatistics(t *testing.T) {
 	const norm = "m.n.ln_tuning_layers."
-	whole := []item{it(norm+"weight", 4), it(norm+"bias", 4), it(norm+"running_mean", 4), it(norm+"running_var", 4), it(norm+"num_batches_tracked")}
+	whole := []item{it(norm+"weight", 4), it(norm+"bias", 4), it(norm+"running_mean", 4), it(norm+"running_var", 4), it(norm + "num_batches_tracked")}
 	if r := mustOpen(t, adapterOf(t, "LN_TUNING", "", whole...), Options{}); len(r.Edits) != len(whole) {
 		t.Errorf("%+v", r.Edits)
 	}
