@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/tidwall/gjson"
 
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/resolve"
 	"lorafs/lazymerge/resolve/diffusion"
@@ -42,8 +44,8 @@ type slot struct {
 
 // OpenBase opens the base model at ref (a directory, a safetensors file, or the id
 // of a model in the local hub cache) and maps its weights. The headers of all
-// shards are read and checked. Errors: those of modeldir and safetensors, and
-// *BaseError.
+// shards are read and checked. Errors: those of modeldir and safetensors, *BaseError and
+// *UnmergedError.
 func OpenBase(ref string) (*Base, error) {
 	dir, err := modeldir.OpenBase(ref)
 	if err != nil {
@@ -85,8 +87,27 @@ func openComponent(dir modeldir.Component) (*component, error) {
 	if err := c.checkIndex(where); err != nil {
 		return c, err
 	}
+	if err := c.checkMerged(); err != nil {
+		return c, err
+	}
 	c.names = sync.OnceValue(func() *resolve.Index { return c.index(c.slots) })
 	return c, nil
+}
+
+// checkMerged refuses a model with adapters in it, under the names that PEFT gives while
+// it trains: transformers finds no weights for the layers around which they are.
+func (c *component) checkMerged() error {
+	inner := slices.IndexFunc(c.slots, func(s slot) bool { return strings.HasSuffix(s.name, ".base_layer.weight") })
+	if inner < 0 {
+		return nil
+	}
+	for _, prefix := range peft.Prefixes() {
+		if slices.ContainsFunc(c.slots, func(s slot) bool { return strings.Contains(s.name, "."+prefix) }) {
+			s := c.slots[inner]
+			return &UnmergedError{Path: c.dir.Shards[s.shard].Host, Tensor: s.name}
+		}
+	}
+	return nil
 }
 
 // checkIndex holds the index against the shards: a tensor that the index promises

@@ -24,6 +24,7 @@ type UnmatchedError struct {
 	Adapter string // the weights file
 	Base    string
 	Tensors []Unmatched
+	All     bool // nothing of the adapter fits
 }
 
 func (e *UnmatchedError) Error() string {
@@ -94,6 +95,16 @@ func (e *BaseError) Error() string {
 		return fmt.Sprintf("%s: tensor %s: %s", e.Path, e.Tensor, e.Reason)
 	}
 	return fmt.Sprintf("%s: %s", e.Path, e.Reason)
+}
+
+// UnmergedError is a base that is a model of PEFT in training, saved whole.
+type UnmergedError struct {
+	Path   string // the weights
+	Tensor string // one that transformers does not look for
+}
+
+func (e *UnmergedError) Error() string {
+	return fmt.Sprintf("%s holds %s: a PEFT model that was not merged", e.Path, e.Tensor)
 }
 
 // PartError is an adapter whose names fit more than one part of a pipeline.

@@ -268,6 +268,31 @@ func TestMisplaced(t *testing.T) {
 	}
 }
 
+// TestNothingFits: an adapter of which nothing fits is refused, with AllowUnused too, and
+// so is a base that holds one.
+func TestNothingFits(t *testing.T) {
+	l := layered{config: llama, base: each(1, q), fields: targets("c_attn"), adapter: []string{"transformer.h.0.attn.c_attn"}}
+	base, adapter := l.write(t)
+	b, err := lazymerge.OpenBase(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	lib, err := modeldir.FindAdapters([]string{adapter})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = lazymerge.Open(context.Background(), b, lib.Adapters[0], lazymerge.Options{AllowUnused: true})
+	if e := (*lazymerge.UnmatchedError)(nil); !errors.As(err, &e) || !e.All {
+		t.Errorf("%v", err)
+	}
+	layer := strings.Replace(q, "#", "0", 1)
+	base, _ = made(t, llama, []tensor{ones(layer+".base_layer.weight", 4, 4), ones(layer+".lora_A.default.weight", 1, 4)}, "", nil)
+	if _, err := lazymerge.OpenBase(base); !errors.As(err, new(*lazymerge.UnmergedError)) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestTowers has an adapter of one part of a base that has two with the same names.
 func TestTowers(t *testing.T) {
 	const config = `{"model_type": "clip", "architectures": ["CLIPModel"], "text_config": {"model_type": "clip_text_model"}, "vision_config": {"model_type": "clip_vision_model"}}`

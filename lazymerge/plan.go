@@ -486,8 +486,8 @@ func (p *planner) settle() error {
 		return nil
 	}
 	for i, unmatched := range byAdapter(p.unmatched) {
-		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched}
-		if len(unmatched) > 0 && !p.opt.AllowUnused {
+		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched, All: !p.recipe.ByPart && !p.places(i)}
+		if len(unmatched) > 0 && (!p.opt.AllowUnused || err.All) {
 			return p.of(i, err)
 		}
 		if len(unmatched) > 0 {
@@ -495,6 +495,13 @@ func (p *planner) settle() error {
 		}
 	}
 	return nil
+}
+
+// places tells whether anything of an adapter has its place in the base.
+func (p *planner) places(adapter int) bool {
+	return slices.ContainsFunc(p.outputs, func(o *output) bool {
+		return slices.ContainsFunc(o.edits, func(e placedEdit) bool { return e.Adapter == adapter })
+	})
 }
 
 // byAdapter parts what was not found by the adapters of a stack.

@@ -52,17 +52,28 @@ func anyLane(src []byte, mask, high uint64) bool {
 	return (high-mask&^binary.LittleEndian.Uint64(tail[:]))&high != 0
 }
 
-// AllZero reports whether every byte is zero. A float of -0 is none.
-func AllZero(src []byte) bool {
+// AllZero reports whether every element is zero; a float of -0 is. src holds whole elements.
+func AllZero(src []byte, d DType) bool {
+	mask := ^uint64(0)
+	switch d {
+	case F16, BF16:
+		mask = 0x7fff7fff7fff7fff
+	case F32:
+		mask = 0x7fffffff7fffffff
+	case F64:
+		mask = 1<<63 - 1
+	}
 	for ; len(src) >= 32; src = src[32:] {
 		a := binary.LittleEndian.Uint64(src) | binary.LittleEndian.Uint64(src[8:])
 		b := binary.LittleEndian.Uint64(src[16:]) | binary.LittleEndian.Uint64(src[24:])
-		if a|b != 0 {
+		if (a|b)&mask != 0 {
 			return false
 		}
 	}
-	for _, c := range src {
-		if c != 0 {
+	var tail [32]byte
+	copy(tail[:], src)
+	for i := 0; i < len(tail); i += 8 {
+		if binary.LittleEndian.Uint64(tail[i:])&mask != 0 {
 			return false
 		}
 	}

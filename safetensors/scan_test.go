@@ -86,15 +86,27 @@ func TestFiniteAtEveryPlace(t *testing.T) {
 func TestAllZero(t *testing.T) {
 	for n := range 100 {
 		data := make([]byte, n)
-		if !AllZero(data) {
+		if !AllZero(data, U8) {
 			t.Errorf("%d zeros", n)
 		}
 		for i := range n {
 			data[i] = 1
-			if AllZero(data) {
+			if AllZero(data, U8) {
 				t.Errorf("byte %d of %d missed", i, n)
 			}
 			data[i] = 0
+		}
+	}
+	for d, size := range map[DType]int{F16: 2, BF16: 2, F32: 4, F64: 8, I16: 2} {
+		for n := size; n < 100; n += size {
+			data := make([]byte, n)
+			data[n-1] = 0x80
+			if got := AllZero(data, d); got != (d != I16) {
+				t.Errorf("a sign alone in %d bytes of %v: %v", n, d, got)
+			}
+			if data[n-1] = 0x40; AllZero(data, d) {
+				t.Errorf("an exponent in %d bytes of %v missed", n, d)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,11 +150,18 @@ func writeResults(io stdio, r *check.Report) error {
 	if r.Base != "" {
 		with = "; adapters with the base " + r.Base
 	}
+	if r.Base == "" && hasKind(r, check.KindAdapter) && hasKind(r, check.KindBase) {
+		with = "; the adapters were not opened with a base, which comes first or is given by --base"
+	}
 	fmt.Fprintf(io.out, "\n%d checked: %s%s\n", len(r.Results), strings.Join(parts, ", "), with)
 	if r.Skipped > 0 {
 		fmt.Fprintf(io.out, "of %d adapters only the headers were read; --deep reads their values as well\n", r.Skipped)
 	}
 	return nil
+}
+
+func hasKind(r *check.Report, kind string) bool {
+	return slices.ContainsFunc(r.Results, func(one diagnose.Result) bool { return one.Kind == kind })
 }
 
 // watch judges what a training run saves until it is interrupted, and then what is left.

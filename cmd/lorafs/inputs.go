@@ -201,5 +201,5 @@ func (in *inputs) summary(mountpoint string) string {
 	if n := len(in.broken); n > 0 {
 		what += fmt.Sprintf(" and %d broken, see %s", n, filepath.Join(mountpoint, "*.INVALID"))
 	}
-	return fmt.Sprintf("mounted %s: %s; unmount with: lorafs umount %s", mountpoint, what, mountpoint)
+	return fmt.Sprintf("mounted %s: %s; unmount with: lorafs umount %s", mountpoint, what, diagnose.Quote(mountpoint))
 }

@@ -25,7 +25,8 @@ func recoverCommand(io stdio) *cli.Command {
 		Description: "CHECKPOINT is what DeepSpeed ZeRO (stage 1, 2 or 3, universal), FSDP or the Trainer wrote: checkpoint-N, the\n" +
 			"directory of a step, a directory with .metadata, a .bin or .safetensors file of a model in training, or a\n" +
 			"run's output, of which the newest checkpoint is taken. No Python is needed and no code in a file is run.\n" +
-			"Only the adapter's tensors are read. OUT_DIR must not exist, or be empty; it is either absent or whole.\n\n" +
+			"Only the adapter's tensors are read. OUT_DIR must not exist, or be empty, in a directory\n" +
+			"that exists; it is either absent or whole.\n\n" +
 			"Values are written in fp32 where the optimizer has them in fp32, since those are the ones that were\n" +
 			"trained and a merge rounds them once; otherwise as they are stored. --dtype saved takes the values that\n" +
 			"the model computed with, for which stages 1 and 2 need no optimizer states.\n\n" +

@@ -79,6 +79,7 @@ var cases = []struct {
 		withBase(stored("qwen3-moe-experts", "qwen3-moe-bf16"))},
 	{"base-inconsistent", baseOnly(sharded(`{"model.norm.weight":"model-00002-of-00002.safetensors"}`)), baseOnly(sharded(""))},
 	{"base-is-adapter", inputs{tree: two(llama, config, factors()), paths: "adapter", base: "other"}, withBase(llama)},
+	{"base-unmerged", baseOnly(llama.with("base/model.safetensors", weights(model(some("base_model.model.x.q.base_layer.weight", 4, 4), some("base_model.model.x.q.lora_A.default.weight", 2, 4))...))), baseOnly(llama)},
 	{"base-no-weights", inputs{tree: llama.with("base/model.safetensors", "-"), paths: "adapter", base: "base"}, withBase(llama)},
 	{"base-nonfinite", deepBase(llama.with("base/model.safetensors", weights(model(filled("model.extra.weight", nan, 3))...))), deepBase(llama)},
 	{"base-one-shard", baseOnly(llama.with("base/model.safetensors", "-", "base/model-00001-of-00002.safetensors", weights(model()...))), baseOnly(llama)},

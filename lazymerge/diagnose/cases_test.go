@@ -152,6 +152,7 @@ var cases = []struct {
 	{"base-other-format", openBase(map[string]string{"x.gguf": ""}, "")},
 	{"base-quantized", given(&lazymerge.QuantizedError{Base: "b", Method: "bitsandbytes"})},
 	{"base-several-files", openBase(map[string]string{"a.safetensors": "", "b.safetensors": ""}, "")},
+	{"base-unmerged", given(&lazymerge.UnmergedError{Path: "p", Tensor: "m.base_layer.weight"})},
 	{"base-weights-below", openBase(map[string]string{"x/model.safetensors": ""}, "")},
 	{"checkpoint-broken", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.WeightsBroken})},
 	{"checkpoint-no-adapter", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.NoAdapter})},

@@ -111,6 +111,12 @@ var codes = []code{
 		fix:   "Name the one file that is the model, or bring the missing model.safetensors.index.json.",
 	},
 	{
+		name:  "base-unmerged",
+		title: "The base is a PEFT model that was saved un-merged",
+		cause: "Its tensors have the names that PEFT gives while it trains (base_layer, lora_A.default): the training script saved the PEFT model whole. transformers finds no weights for the adapted layers in it and fills them at random.",
+		fix:   "Take the adapter out, and mount it on the model that it was trained on:\n\tlorafs recover {path} OUT_DIR\n\tlorafs mount BASE OUT_DIR MOUNTPOINT",
+	},
+	{
 		name:  "base-weights-below",
 		title: "The base's weights stand in sub-directories",
 		cause: "The directory itself holds no weights, and no model_index.json that would make it a diffusers pipeline.",
@@ -776,7 +782,7 @@ var codes = []code{
 	{
 		name:  "weights-missing",
 		title: "adapter_model.safetensors is missing",
-		cause: "The directory has an adapter_config.json and no weights. The run may have stopped before it saved, or only a part was copied.",
+		cause: "The directory has an adapter_config.json and no weights. FSDP with SHARDED_STATE_DICT saved shards alone, the run stopped before it saved, or only a part was copied.",
 		fix:   "Copy the weights too, or use another checkpoint.",
 	},
 	{

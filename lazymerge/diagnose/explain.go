@@ -81,6 +81,8 @@ func explainLazymerge(err error) []Finding {
 		return one(finding("base-quantized", e.Base, e.Tensor, e.Error(), nil))
 	case *lazymerge.BaseError:
 		return one(finding("base-inconsistent", e.Path, e.Tensor, e.Error(), nil))
+	case *lazymerge.UnmergedError:
+		return one(finding("base-unmerged", e.Path, e.Tensor, e.Error(), values{"path": e.Path}))
 	case *lazymerge.PartError:
 		return one(finding("pipeline-ambiguous", e.Base, "", e.Error(), nil))
 	case *lazymerge.InputChangedError:
@@ -122,7 +124,20 @@ func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 			tensor = t.Keys[0]
 		}
 	}
-	return finding(name, e.Adapter, tensor, e.Error(), nil)
+	f := finding(name, e.Adapter, tensor, e.Error(), nil)
+	if e.All { // there is no rest to merge
+		f.Fix, _, _ = strings.Cut(f.Fix, " To merge the rest")
+	}
+	return hinted(f)
+}
+
+// hinted says what base the config beside an adapter names.
+func hinted(f Finding) Finding {
+	c, err := peft.ReadConfig(filepath.Join(filepath.Dir(f.File), "adapter_config.json"))
+	if err == nil && c.Base != "" {
+		f.Fix = fmt.Sprintf("adapter_config.json names %s as the base.\n%s", printable(c.Base), f.Fix)
+	}
+	return f
 }
 
 // explainEdit takes the advice of the transform's error and says for which tensor.
@@ -130,6 +145,9 @@ func explainEdit(e *lazymerge.EditError) []Finding {
 	found := explain(e.Err)
 	for i := range found {
 		found[i].File, found[i].Tensor, found[i].Message = e.Adapter, e.Tensor, e.Error()
+		if found[i].Code == "shape-mismatch" {
+			found[i] = hinted(found[i])
+		}
 	}
 	return found
 }
@@ -409,6 +427,8 @@ func explainModeldir(err error) []Finding {
 		name := "adapter-not-found"
 		if e.IsBase {
 			name = "adapter-is-base"
+		} else if recovery.HoldsAdapter(e.Path) {
+			return one(inCheckpoint(e))
 		}
 		return one(finding(name, e.Path, "", e.Error(), nil))
 	case *modeldir.IndexPathError:
@@ -497,4 +517,17 @@ var faultCodes = map[modeldir.Fault]string{
 	modeldir.WeightsPlaceholders: "weights-placeholders",
 	modeldir.SeveralAdapters:     "checkpoint-several-adapters",
 	modeldir.NoAdapter:           "checkpoint-no-adapter",
+}
+
+// inCheckpoint is the finding of a directory without an adapter whose training checkpoint
+// holds one.
+func inCheckpoint(e *modeldir.NotAdapterError) Finding {
+	f := finding("checkpoint-no-adapter", e.Path, "", e.Error(), nil)
+	out, done := recoveredTo(e.Path, e.Path)
+	way := "The trained values are in the checkpoint that lies there. This rebuilds the adapter from it:\n\t" + recoverCommand(e.Path, out)
+	if done {
+		way = recoveredAlready(out)
+	}
+	f.Fix = way + "\n" + f.Fix
+	return f
 }

@@ -90,7 +90,11 @@ func explainRead(e *checkpoint.ReadError) []Finding {
 func explainRecovery(err error) []Finding {
 	switch e := err.(type) {
 	case *recovery.NoAdapterError:
-		return one(finding("checkpoint-no-tensors", e.Path, "", e.Error(), nil))
+		f := finding("checkpoint-no-tensors", e.Path, "", e.Error(), nil)
+		if e.Empty {
+			f.Fix = "Take another checkpoint of the run: the processes' parts were not gathered when this one was saved. " + fixUngathered
+		}
+		return one(f)
 	case *recovery.ChoiceError:
 		return one(finding("checkpoint-several-names", e.Path, "", e.Error(), nil))
 	case *recovery.ConfigError:

@@ -280,6 +280,16 @@ func TestNothingToRecover(t *testing.T) {
 	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "b")}, "checkpoint-not-found", []string{"Name the directory"}, nil)
 }
 
+// TestStateOfAccelerate: a directory of save_state holds no adapter, and what to make one of.
+func TestStateOfAccelerate(t *testing.T) {
+	dir := filepath.Join(dirOf(t, map[string]string{"state/latest": "pytorch_model"}), "state")
+	if err := os.CopyFS(filepath.Join(dir, "pytorch_model"), os.DirFS("../checkpoint/testdata/stage2-world2-fp16/checkpoint-2/global_step2")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := modeldir.FindAdapters([]string{dir})
+	checkFix(t, err, "checkpoint-no-adapter", []string{"lorafs recover " + dir + " "}, nil)
+}
+
 func TestWriteJSON(t *testing.T) {
 	var b bytes.Buffer
 	results := []Result{{Path: "p", Kind: "adapter", Verdict: Judge(nil)}, {Path: "q", Kind: "adapter", Verdict: VerdictWarn,

@@ -54,6 +54,9 @@ func fill(text string, v values) string {
 
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./][\w@%+=:,./-]*$`)
 
+// Quote quotes a path for a POSIX shell where it needs that.
+func Quote(path string) string { return shellWord(path) }
+
 // shellWord quotes a path for a POSIX shell.
 func shellWord(s string) string {
 	if plainWord.MatchString(s) {

@@ -186,7 +186,11 @@ func (s shards) way(dir string) string {
 	if s.part {
 		return fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:\n\t%s", s.what, recoverCommand(s.path, out))
 	}
-	return fmt.Sprintf("The trained values need not be lost: %s. This rebuilds the adapter from it:\n\t%s", s.what, recoverCommand(s.path, out))
+	of := ""
+	if step := stepOf(s.root); s.root != dir && step >= 0 {
+		of = fmt.Sprintf(", as they were at step %d", step)
+	}
+	return fmt.Sprintf("The trained values%s need not be lost: %s. This rebuilds the adapter from it:\n\t%s", of, s.what, recoverCommand(s.path, out))
 }
 
 func recoveredAlready(out string) string {

@@ -10,6 +10,7 @@ type NoAdapterError struct {
 	Path   string
 	Type   string // PEFT's, that was looked for
 	Reason string
+	Empty  bool // the checkpoint holds no values at all
 }
 
 func (e *NoAdapterError) Error() string {

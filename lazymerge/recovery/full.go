@@ -21,6 +21,9 @@ func Full(ctx context.Context, path, out string, o Options, h Hooks) (r *Result,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
+	if len(c.Tensors) == 0 {
+		return nil, noneNamed(c, "PEFT")
+	}
 	var outputs []output
 	for _, t := range c.Tensors {
 		outputs = append(outputs, output{name: t.Name, dtype: o.DType.of(t), tensor: t})

@@ -138,7 +138,7 @@ func prepare(c *checkpoint.Checkpoint, o Options) (*selection, []byte, *Result, 
 // withoutConfig rebuilds the config, which only LoRA's tensors tell.
 func (r *Result) withoutConfig(c *checkpoint.Checkpoint, o Options, adapter string, types []string) (*selection, []byte, *Result, error) {
 	if len(types) == 0 {
-		return nil, nil, nil, &NoAdapterError{Path: c.Path, Type: "PEFT", Reason: fmt.Sprintf("none of its %d tensors is named as of one", len(c.Tensors))}
+		return nil, nil, nil, noneNamed(c, "PEFT")
 	}
 	if !slices.Contains(types, "LORA") {
 		return nil, nil, nil, &ConfigError{Path: c.Path, Reason: fmt.Sprintf("it can be rebuilt for LORA only, and the tensors are of %v", types)}

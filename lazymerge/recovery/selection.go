@@ -109,9 +109,18 @@ func choose(c *checkpoint.Checkpoint, peftType string, config *peft.Config, adap
 		}
 	}
 	if len(tuned) == 0 {
-		return nil, &NoAdapterError{Path: c.Path, Type: peftType, Reason: fmt.Sprintf("none of its %d tensors is named as one", len(c.Tensors))}
+		return nil, noneNamed(c, peftType)
 	}
 	return s, s.check(peftType)
+}
+
+// noneNamed is the error of a checkpoint without a tensor that is named as an adapter's.
+func noneNamed(c *checkpoint.Checkpoint, peftType string) error {
+	e := &NoAdapterError{Path: c.Path, Type: peftType, Reason: fmt.Sprintf("none of its %d tensors is named as of one", len(c.Tensors))}
+	if len(c.Tensors) == 0 {
+		e.Reason, e.Empty = "it holds no tensors", true
+	}
+	return e
 }
 
 func (s *selection) belongs(k peft.TrainingKey, t *checkpoint.Tensor, config *peft.Config, bias string, tuned map[string]bool) bool {
@@ -176,7 +185,7 @@ func (s *selection) check(peftType string) error {
 		}
 	}
 	if empty == len(s.tensors) {
-		return &NoAdapterError{Path: s.path, Type: peftType, Reason: fmt.Sprintf("its %d tensors have no elements, as placeholders of values that were not gathered", empty)}
+		return &NoAdapterError{Path: s.path, Type: peftType, Reason: fmt.Sprintf("its %d tensors have no elements, as placeholders of values that were not gathered", empty), Empty: true}
 	}
 	slices.SortFunc(s.tensors, func(a, b chosen) int { return strings.Compare(a.key.Saved, b.key.Saved) })
 	return nil

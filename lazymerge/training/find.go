@@ -41,6 +41,7 @@ type source struct {
 type finder struct {
 	root    string // references are followed below it
 	seen    map[string]bool
+	broken  map[string]bool // seen, cannot be parsed, and not told
 	read    int
 	sources []source
 	pkgs    packages
@@ -54,7 +55,7 @@ func find(path string) (*finder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("settings of training: %w", err)
 	}
-	f := &finder{root: path, seen: map[string]bool{}, pkgs: packages{}}
+	f := &finder{root: path, seen: map[string]bool{}, broken: map[string]bool{}, pkgs: packages{}}
 	if !info.IsDir() {
 		f.root = filepath.Dir(path)
 		f.settings(path, true)
@@ -163,7 +164,7 @@ func (f *finder) settings(path string, named bool) {
 	default:
 		return
 	}
-	if f.seen[path] || !named && (notSettings[base] || strings.HasSuffix(base, ".index.json")) {
+	if f.seen[path] && !(named && f.broken[path]) || !named && (notSettings[base] || strings.HasSuffix(base, ".index.json")) {
 		return
 	}
 	f.seen[path] = true
@@ -176,8 +177,11 @@ func (f *finder) settings(path string, named bool) {
 	case err == nil:
 		f.pkgs.addArguments(path, doc)
 		f.sources = append(f.sources, source{path, doc})
-	case named || likely(base):
+	case named || likely(base) || bytes.Contains(data, words[0]):
+		f.broken[path] = false
 		f.risks = append(f.risks, Risk{Kind: Unreadable, File: path, Detail: "it cannot be parsed: " + err.Error()})
+	default:
+		f.broken[path] = true // told when another file names it
 	}
 }
 

@@ -104,6 +104,8 @@ func TestLint(t *testing.T) {
 		"fsdp 2 axolotl":     {map[string]string{"a.yaml": "base_model: x\nfsdp_config: {fsdp_version: 2, state_dict_type: FULL_STATE_DICT}\n", "requirements.txt": "transformers==5.0.0\n"}, nil},
 		"fsdp off":           {map[string]string{"t.json": `{"fsdp":"","fsdp_config":{"state_dict_type":"SHARDED_STATE_DICT"}}`}, nil},
 		"fsdp final":         {map[string]string{"a.yaml": "fsdp: [full_shard]\nfsdp_config: {state_dict_type: SHARDED_STATE_DICT, final_state_dict_type: FULL_STATE_DICT}\n"}, nil},
+		"named, broken":      {map[string]string{"acc.yaml": fmt.Sprintf(dsFile, "x2.json"), "x2.json": `{"deepspeed": {,`}, []Kind{Unreadable}},
+		"broken JSON":        {map[string]string{"my.json": `{"zero_optimization": {"stage": 3,`}, []Kind{Unreadable}},
 		"other broken JSON":  {map[string]string{"notes.json": `{"deepspeed`}, nil},
 		"broken YAML":        {map[string]string{"default_config.yaml": "distributed_type: DEEPSPEED\n\t: x"}, []Kind{Unreadable}},
 		"no mapping":         {map[string]string{"zero.json": `["zero_optimization"]`}, []Kind{Unreadable}},

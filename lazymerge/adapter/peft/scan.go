@@ -101,7 +101,7 @@ func scanTensor(t *safetensors.Tensor) (finite, zero bool, err error) {
 			return false, false, err
 		}
 		finite = finite && safetensors.Finite(b, t.DType)
-		zero = zero && safetensors.AllZero(b)
+		zero = zero && safetensors.AllZero(b, t.DType)
 	}
 	return finite, zero, nil
 }
