@@ -5,8 +5,24 @@ import (
 	"path/filepath"
 )
 
-// fewValues is how many different values parameters that were not trained yet may have.
+// distinct are the different values that were met. Parameters that were not trained yet
+// have a few: zeros and ones.
+type distinct map[string]bool
+
 const fewValues = 8
+
+func (d distinct) many() bool { return len(d) > fewValues }
+
+// add takes elements of a width, as long as there are few.
+func (d distinct) add(b []byte, width int64) {
+	var last []byte
+	for ; len(b) > 0 && !d.many(); b = b[width:] {
+		if !bytes.Equal(b[:width], last) {
+			last = b[:width]
+			d[string(last)] = true
+		}
+	}
+}
 
 // refuseCopies looks for two ranks with the same values, one file under two names: no two
 // ranks of stage 3 have any parameter in common. Errors: *MixedError, *ReadError.
@@ -57,7 +73,7 @@ func (o *zeroOptim) sample() (string, error) {
 // parameters are also filled up with zeros, and begin as zeros or ones.
 func (o *zeroOptim) equal(other *zeroOptim) (bool, error) {
 	const piece = 1 << 18
-	values := make(map[string]bool)
+	values := make(distinct)
 	for g, t := range o.flat {
 		width := int64(t.DType.Bits() / 8)
 		size := min(piece, t.Shape[0]) * width
@@ -74,12 +90,10 @@ func (o *zeroOptim) equal(other *zeroOptim) (bool, error) {
 			if !bytes.Equal(a, b) {
 				return false, nil
 			}
-			for ; len(a) > 0 && len(values) <= fewValues; a = a[width:] {
-				values[string(a[:width])] = true
-			}
+			values.add(a, width)
 		}
 	}
-	return len(values) > fewValues, nil
+	return values.many(), nil
 }
 
 // noteNameless notes that nothing in the files tells the ranks apart.

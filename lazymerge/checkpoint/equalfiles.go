@@ -90,15 +90,12 @@ func (c *Checkpoint) differs(a, b string) bool {
 		if i < 0 || in(b) < 0 {
 			continue
 		}
-		width, values := t.width(), make(map[string]bool)
+		width, values := t.width(), make(distinct)
 		part := make([]byte, min(product(t.chunks[i].sizes), 1024)*width)
 		if t.chunks[i].from.ReadAt(part, t.chunks[i].at) != nil {
 			continue // it is told when all is read
 		}
-		for ; len(part) > 0 && len(values) <= fewValues; part = part[width:] {
-			values[string(part[:width])] = true
-		}
-		if len(values) > fewValues {
+		if values.add(part, width); values.many() {
 			return true
 		}
 	}
