@@ -6,9 +6,15 @@ import (
 )
 
 // NotFoundError says that no checkpoint lies at a path.
-type NotFoundError struct{ Path string }
+type NotFoundError struct {
+	Path  string
+	Holds string // what a file holds instead of parameters, "" of a directory
+}
 
 func (e *NotFoundError) Error() string {
+	if e.Holds != "" {
+		return fmt.Sprintf("%q is no checkpoint of a training run: it holds %s", e.Path, e.Holds)
+	}
 	return fmt.Sprintf("%q is no checkpoint of a training run", e.Path)
 }
 

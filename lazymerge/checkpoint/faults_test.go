@@ -370,6 +370,26 @@ func TestLatest(t *testing.T) {
 	}
 }
 
+// TestOtherFiles: what holds no parameters is no damaged checkpoint.
+func TestOtherFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "trainer_state.json")
+	if err := os.WriteFile(path, []byte(`{"global_step": 2}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := checkpoint.Open(path, checkpoint.Masters)
+	if !errors.As(err, new(*checkpoint.NotFoundError)) {
+		t.Error(err)
+	}
+	bin := strings.TrimSuffix(path, ".json") + ".bin"
+	if err := os.Rename(path, bin); err != nil {
+		t.Fatal(err)
+	}
+	_, err = checkpoint.Open(bin, checkpoint.Masters)
+	if !errors.As(err, new(*checkpoint.ReadError)) {
+		t.Error(err)
+	}
+}
+
 // TestPlaces opens checkpoints by every path that leads to them.
 func TestPlaces(t *testing.T) {
 	for name, paths := range map[string][]string{

@@ -59,12 +59,15 @@ var wrappers = []string{"state_dict", "model_state_dict", "model", "module", "mo
 
 func (c *Checkpoint) addTorch(path string) error {
 	f, err := c.openTorch(path)
+	if e := (*torchfile.Error)(nil); errors.As(err, &e) && e.Kind == torchfile.NotTorch && !torchName(path) {
+		return &NotFoundError{Path: path, Holds: "what torch has not saved"}
+	}
 	if err != nil {
 		return err
 	}
 	d, ok := f.Root().(*pickle.Dict)
 	if !ok {
-		return &LayoutError{File: path, Reason: "it holds " + kindOf(f.Root()) + " and no state dict"}
+		return &NotFoundError{Path: path, Holds: kindOf(f.Root())}
 	}
 	for _, key := range wrappers {
 		v, _ := d.Get(key)
@@ -97,9 +100,18 @@ func (c *Checkpoint) addTorch(path string) error {
 		}
 	}
 	if tensors == 0 && d.Len() > 0 {
-		return &LayoutError{File: path, Reason: "it holds a dict without tensors"}
+		return &NotFoundError{Path: path, Holds: "a dict without tensors"}
 	}
 	return nil
+}
+
+// torchName tells a file that torch may have saved by its name.
+func torchName(path string) bool {
+	switch filepath.Ext(path) {
+	case ".bin", ".pt", ".pth", ".ckpt":
+		return true
+	}
+	return false
 }
 
 // maxIndex bounds the text of an index.

@@ -406,7 +406,7 @@ func FuzzDecode(f *testing.F) {
 		if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
 			t.Fatalf("%T %v", err, err)
 		}
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > 8<<20+400*uint64(len(b)) {
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 32<<20+100*uint64(len(b)) {
 			t.Fatalf("%d bytes took %d", len(b), spent)
 		}
 		if d, ok := v.(*Dict); ok {
