@@ -61,11 +61,11 @@ func TestOrdersAreWhole(t *testing.T) {
 
 // TestUnplaced: a layer of a kind that the class's tree has not has no place.
 func TestUnplaced(t *testing.T) {
-	x := New(Base{ModelType: "lfm3_vl_vision", Architectures: []string{"Lfm3VlVisionModel"}, Names: []string{
-		"layers.0.conv.out_proj.weight", "layers.0.feed_forward.w1.weight", "layers.1.self_attn.out_proj.weight",
+	x := New(Base{ModelType: "deepseek_v2", Architectures: []string{"DeepseekV2ForCausalLM"}, Names: []string{
+		"model.embed_tokens.weight", "model.layers.0.self_attn.o_proj.weight", "model.layers.0.mlp.another.weight",
 	}})
 	placed, unplaced := x.Modules()
-	if !slices.Contains(placed, "layers.0.conv.out_proj") || !slices.Equal(unplaced, []string{"layers.1.self_attn.out_proj"}) {
+	if !slices.Contains(placed, "model.layers.0.self_attn.o_proj") || !slices.Equal(unplaced, []string{"model.layers.0.mlp.another"}) {
 		t.Errorf("placed %q, unplaced %q", placed, unplaced)
 	}
 }

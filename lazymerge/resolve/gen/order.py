@@ -8,6 +8,7 @@ lists the children of a module in the order of named_modules: "name" for a leaf,
 a class of its own. Only modules with weights of two dimensions or more count.
 """
 
+import copy
 import inspect
 import sys
 
@@ -38,12 +39,22 @@ def tree(module):
 
 
 def merge(into, other):
-    """Adds what layers of a list have more than those before; where they disagree nothing is known."""
+    """Adds what layers of a list have more than those before, in front of what both have next: layers of one model
+    may be of several kinds."""
+    added, order = [], list(into)
     for name, below in other.items():
-        if into.get(name) is None:
+        if name not in into:
+            into[name] = below
+            added.append(name)
+            continue
+        at = order.index(name)
+        order[at:at], added = added, []
+        if into[name] is None:
             into[name] = below
         elif below is not None:
             merge(into[name], below)
+    for name in order + added:
+        into[name] = into.pop(name)
 
 
 def consistent(module, merged):
@@ -68,6 +79,15 @@ def consistent(module, merged):
 
 def text(children):
     return " ".join(n + ("@" if below is None else f"({text(below)})" if below else "") for n, below in children.items())
+
+
+def whole(cls, config):
+    """An instance with as many layers as the config has by default, since a few may lack a kind of them."""
+    try:
+        with torch.device("meta"):
+            return cls(copy.deepcopy(config))
+    except Exception:
+        return tables.instance(cls, config)
 
 
 def main(out, only=None):
@@ -97,7 +117,7 @@ def main(out, only=None):
                         classes.setdefault(c.__name__, c)
         for name, cls in classes.items():
             if name not in found:
-                model = tables.instance(cls, config)
+                model = whole(cls, config)
                 if model is not None:
                     add(model)
     lines, seen = [], {}
