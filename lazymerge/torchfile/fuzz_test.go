@@ -63,7 +63,7 @@ func fuzz(t *testing.T, b []byte) {
 	runtime.ReadMemStats(&before)
 	file, err := Open(path)
 	runtime.ReadMemStats(&after)
-	if spent := after.TotalAlloc - before.TotalAlloc; spent > 48<<20+200*uint64(len(b)) {
+	if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<20+200*uint64(len(b)) {
 		t.Fatalf("%d bytes took %d", len(b), spent)
 	}
 	if err != nil {

@@ -279,7 +279,7 @@ func TestHostile(t *testing.T) {
 			if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
 				t.Errorf("%T %v", err, err)
 			}
-			const base, factor = 32 << 20, 100
+			const base, factor = 64 << 20, 100
 			if spent := after.TotalAlloc - before.TotalAlloc; spent > base+factor*uint64(len(pickle)) {
 				t.Errorf("%d bytes of pickle took %d of memory", len(pickle), spent)
 			}
@@ -406,7 +406,7 @@ func FuzzDecode(f *testing.F) {
 		if e := (*Error)(nil); err != nil && !errors.As(err, &e) {
 			t.Fatalf("%T %v", err, err)
 		}
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > 32<<20+100*uint64(len(b)) {
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > 64<<20+100*uint64(len(b)) {
 			t.Fatalf("%d bytes took %d", len(b), spent)
 		}
 		if d, ok := v.(*Dict); ok {
