@@ -333,7 +333,7 @@ func FuzzOpen(f *testing.F) {
 func known(err error) bool {
 	for _, target := range []any{
 		new(*MetadataError), new(*ValueError), new(*peft.UnknownTensorsError), new(*peft.MissingTensorError), new(*peft.DuplicateTensorError),
-		new(*peft.EmptyError), new(*peft.NonFiniteError), new(*peft.RankError), new(*peft.UnsupportedError), new(*safetensors.Error), new(*fs.PathError),
+		new(*peft.EmptyError), new(*peft.WholeModelError), new(*peft.NonFiniteError), new(*peft.RankError), new(*peft.UnsupportedError), new(*safetensors.Error), new(*fs.PathError),
 	} {
 		if errors.As(err, target) {
 			return true
