@@ -34,9 +34,9 @@ const (
 
 // What may be spent on values: bytes of memory, or steps of work, for each byte that
 // was read. State dicts take 8 for a byte, states of an optimizer 15, tables of chunks 20,
-// and lists of empty dicts 32. A list of None takes 48; the base pays for a million.
+// and lists of empty dicts 32. A list of None takes 48; the base pays for 250,000.
 const (
-	budgetBase    = 16 << 20
+	budgetBase    = 4 << 20
 	budgetPerByte = 32
 )
 
