@@ -122,9 +122,10 @@ func (f *finder) find(ref string) {
 	case isNotAdapter(err) && len(outputs) > 0:
 		f.addRisks(ref)
 		f.findLibrary(ref, nil, outputs)
-	case isNotAdapter(err) && modeldir.IsCheckpoint(filepath.Base(ref)):
+	case isNotAdapter(err) && modeldir.IsCheckpoint(ref):
 		f.addRisks(ref)
-		f.findWritten(filepath.Dir(ref), filepath.Base(ref))
+		clean := filepath.Clean(ref)
+		f.findWritten(filepath.Dir(clean), filepath.Base(clean))
 	case isNotAdapter(err) && f.addSettings(ref):
 	case err != nil:
 		f.addRisks(ref)
