@@ -14,7 +14,6 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
-	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -282,16 +281,7 @@ func TestSquareStacks(t *testing.T) {
 // tryPair opens a pair that may be refused.
 func tryPair(t *testing.T, base, adapter string) (*lazymerge.Model, error) {
 	t.Helper()
-	b, err := lazymerge.OpenBase(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	lib, err := modeldir.FindAdapters([]string{adapter})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := lazymerge.Open(t.Context(), b, lib.Adapters[0], lazymerge.Options{})
+	m, err := tryRef(t, base, adapter, lazymerge.Options{})
 	if err != nil {
 		return nil, err
 	}

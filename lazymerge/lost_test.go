@@ -1,7 +1,6 @@
 package lazymerge_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
-	"lorafs/lazymerge/modeldir"
 )
 
 // layered is a base of which only the names matter, and an adapter with one tensor pair
@@ -161,23 +159,11 @@ func (l layered) checkError(t *testing.T, err error) {
 // TestLostIsNotUnused: --allow-unused is of what is there; --allow-missing of what is not.
 func TestLostIsNotUnused(t *testing.T) {
 	base, adapter := layereds[1].write(t)
-	open := func(opt lazymerge.Options, ref string) (*lazymerge.Model, error) {
-		b, err := lazymerge.OpenBase(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = b.Close() })
-		lib, err := modeldir.FindAdapters([]string{ref})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return lazymerge.Open(context.Background(), b, lib.Adapters[0], opt)
-	}
 	for _, ref := range []string{adapter, adapter + "+" + adapter} {
-		if _, err := open(lazymerge.Options{AllowUnused: true}, ref); !errors.As(err, new(*lazymerge.LostError)) {
+		if _, err := tryRef(t, base, ref, lazymerge.Options{AllowUnused: true}); !errors.As(err, new(*lazymerge.LostError)) {
 			t.Errorf("%s: %v", ref, err)
 		}
-		m, err := open(lazymerge.Options{AllowMissing: true}, ref)
+		m, err := tryRef(t, base, ref, lazymerge.Options{AllowMissing: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,16 +259,7 @@ func TestMisplaced(t *testing.T) {
 func TestNothingFits(t *testing.T) {
 	l := layered{config: llama, base: each(1, q), fields: targets("c_attn"), adapter: []string{"transformer.h.0.attn.c_attn"}}
 	base, adapter := l.write(t)
-	b, err := lazymerge.OpenBase(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	lib, err := modeldir.FindAdapters([]string{adapter})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = lazymerge.Open(context.Background(), b, lib.Adapters[0], lazymerge.Options{AllowUnused: true})
+	_, err := tryRef(t, base, adapter, lazymerge.Options{AllowUnused: true})
 	if e := (*lazymerge.UnmatchedError)(nil); !errors.As(err, &e) || !e.All {
 		t.Errorf("%v", err)
 	}

@@ -22,17 +22,23 @@ import (
 const demo = "../cmd/lorafs/demodata"
 
 // openPair opens a base and one adapter; everything is closed with the test.
-func openPair(t testing.TB, base, adapter string, opt lazymerge.Options) *lazymerge.Model {
+// tryRef opens a base with an adapter or a stack that may be refused.
+func tryRef(t testing.TB, base, ref string, opt lazymerge.Options) (*lazymerge.Model, error) {
 	t.Helper()
 	b, err := lazymerge.OpenBase(base)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	lib, err := modeldir.FindAdapters([]string{adapter})
+	lib, err := modeldir.FindAdapters([]string{ref})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return lazymerge.Open(context.Background(), b, lib.Adapters[0], opt)
+}
+
+func openPair(t testing.TB, base, adapter string, opt lazymerge.Options) *lazymerge.Model {
+	t.Helper()
 	if opt.Cache == nil {
 		opt.Cache = cache.New[lazymerge.Key](64 << 20)
 		t.Cleanup(func() {
@@ -41,7 +47,7 @@ func openPair(t testing.TB, base, adapter string, opt lazymerge.Options) *lazyme
 			}
 		})
 	}
-	m, err := lazymerge.Open(context.Background(), b, lib.Adapters[0], opt)
+	m, err := tryRef(t, base, adapter, opt)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,6 @@ import (
 
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/diagnose"
-	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -142,16 +141,7 @@ func TestStackRefusals(t *testing.T) {
 
 func openStackError(t *testing.T, base, ref string, opt lazymerge.Options) error {
 	t.Helper()
-	b, err := lazymerge.OpenBase(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	lib, err := modeldir.FindAdapters([]string{ref})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := lazymerge.Open(context.Background(), b, lib.Adapters[0], opt)
+	m, err := tryRef(t, base, ref, opt)
 	if err == nil {
 		t.Errorf("%s: opened", ref)
 		m.Close()

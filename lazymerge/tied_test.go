@@ -2,7 +2,6 @@ package lazymerge_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"lorafs/lazymerge"
-	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
@@ -146,16 +144,7 @@ func TestModulesThatWereNotSaved(t *testing.T) {
 
 func openError(t *testing.T, base, adapter string) error {
 	t.Helper()
-	b, err := lazymerge.OpenBase(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	lib, err := modeldir.FindAdapters([]string{adapter})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := lazymerge.Open(context.Background(), b, lib.Adapters[0], lazymerge.Options{})
+	m, err := tryRef(t, base, adapter, lazymerge.Options{})
 	if err == nil {
 		m.Close()
 	}
