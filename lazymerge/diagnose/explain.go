@@ -286,12 +286,8 @@ func wholeModel(file, tensor, message string) Finding {
 	}
 	f := finding("weights-whole-model", file, tensor, message, v)
 	if recovery.HoldsAdapter(file) {
-		out, done := recoveredTo(filepath.Dir(file), filepath.Dir(file))
-		way := "The adapter's tensors are in the model. This takes them out:\n\t" + recoverCommand(file, out)
-		if done {
-			way = recoveredAlready(out)
-		}
-		f.Fix = way + "\n" + f.Fix
+		dir := filepath.Dir(file)
+		f.Fix = recovering("The adapter's tensors are in the model. This takes them out:", file, dir, dir) + "\n" + f.Fix
 	}
 	return f
 }
@@ -523,11 +519,6 @@ var faultCodes = map[modeldir.Fault]string{
 // holds one.
 func inCheckpoint(e *modeldir.NotAdapterError) Finding {
 	f := finding("checkpoint-no-adapter", e.Path, "", e.Error(), nil)
-	out, done := recoveredTo(e.Path, e.Path)
-	way := "The trained values are in the checkpoint that lies there. This rebuilds the adapter from it:\n\t" + recoverCommand(e.Path, out)
-	if done {
-		way = recoveredAlready(out)
-	}
-	f.Fix = way + "\n" + f.Fix
+	f.Fix = recovering("The trained values are in the checkpoint that lies there. This rebuilds the adapter from it:", e.Path, e.Path, e.Path) + "\n" + f.Fix
 	return f
 }

@@ -326,7 +326,7 @@ func TestCommandsAreQuoted(t *testing.T) {
 		t.Errorf("%s\nlacks %s", f.Fix, want)
 	}
 	for word, want := range map[string]string{"/a/b-c_d.e": "/a/b-c_d.e", "": "''", "-rf": "'-rf'", "$x": "'$x'"} {
-		if got := shellWord(word); got != want {
+		if got := Quote(word); got != want {
 			t.Errorf("%q: %s", word, got)
 		}
 	}

@@ -44,7 +44,7 @@ func fill(text string, v values) string {
 			case value == "":
 				return fallback
 			case command:
-				return shellWord(value)
+				return Quote(value)
 			}
 			return value
 		})
@@ -55,10 +55,7 @@ func fill(text string, v values) string {
 var plainWord = regexp.MustCompile(`^[\w@%+=:,./][\w@%+=:,./-]*$`)
 
 // Quote quotes a path for a POSIX shell where it needs that.
-func Quote(path string) string { return shellWord(path) }
-
-// shellWord quotes a path for a POSIX shell.
-func shellWord(s string) string {
+func Quote(s string) string {
 	if plainWord.MatchString(s) {
 		return s
 	}

@@ -42,7 +42,7 @@ func nearby(weights string) string {
 		}
 	}
 	if whole != "" {
-		ways = append(ways, fmt.Sprintf("The newest whole checkpoint of this run is %s:\n\tlorafs mount BASE %s MOUNTPOINT", whole, shellWord(whole)))
+		ways = append(ways, fmt.Sprintf("The newest whole checkpoint of this run is %s:\n\tlorafs mount BASE %s MOUNTPOINT", whole, Quote(whole)))
 	}
 	return strings.Join(ways, "\n")
 }
@@ -179,26 +179,28 @@ func isSharded(dir string) bool {
 
 // way is the command that rebuilds the adapter of dir, or where that was done before.
 func (s shards) way(dir string) string {
-	out, done := recoveredTo(s.root, dir)
-	if done {
-		return recoveredAlready(out)
-	}
 	if s.part {
-		return fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:\n\t%s", s.what, recoverCommand(s.path, out))
+		return recovering(fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:", s.what), s.path, s.root, dir)
 	}
 	of := ""
 	if step := stepOf(s.root); s.root != dir && step >= 0 {
 		of = fmt.Sprintf(", as they were at step %d", step)
 	}
-	return fmt.Sprintf("The trained values%s need not be lost: %s. This rebuilds the adapter from it:\n\t%s", of, s.what, recoverCommand(s.path, out))
+	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. This rebuilds the adapter from it:", of, s.what), s.path, s.root, dir)
 }
 
-func recoveredAlready(out string) string {
-	return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
+// recovering says by intro and a command how the adapter of a checkpoint is rebuilt, or
+// where that was done before. root and dir are as in recoveredTo.
+func recovering(intro, checkpoint, root, dir string) string {
+	out, done := recoveredTo(root, dir)
+	if done {
+		return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
+	}
+	return intro + "\n\t" + recoverCommand(checkpoint, out)
 }
 
 func recoverCommand(checkpoint, out string) string {
-	return fmt.Sprintf("lorafs recover %s %s", shellWord(checkpoint), shellWord(out))
+	return fmt.Sprintf("lorafs recover %s %s", Quote(checkpoint), Quote(out))
 }
 
 // CheckCommand is what says whether an adapter fits a base, "" for one that is not known.
@@ -206,7 +208,7 @@ func CheckCommand(base, adapter string) string {
 	if base == "" {
 		base = "BASE"
 	}
-	return fmt.Sprintf("lorafs check --base %s %s", shellWord(base), shellWord(adapter))
+	return fmt.Sprintf("lorafs check --base %s %s", Quote(base), Quote(adapter))
 }
 
 // recoveredTo is the directory for the adapter of a checkpoint: beside it, not in it,
