@@ -32,8 +32,8 @@ func checkCommand(io stdio) *cli.Command {
 			"is a base model counts as --base. Of models only headers are read, and of adapters all values up to\n" +
 			formatSize(check.ValuesBudget) + " together; --deep reads the rest. Status 1: something is broken.\n\n" +
 			"--watch judges what a run saves in OUTPUT_DIR once it is written, one line each, until it is\n" +
-			"interrupted; what is whole by then is judged, too. Status 0: all was good. It ends with status 1 at the first that is broken, or runs\n" +
-			"CMD by sh with LORAFS_PATH, LORAFS_CODE and LORAFS_MESSAGE and goes on.",
+			"interrupted; what is whole by then is judged, too. Status 0: all was good. It ends with status 1 at the\n" +
+			"first that is broken, or runs CMD by sh with LORAFS_PATH, LORAFS_CODE and LORAFS_MESSAGE and goes on.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "base", Usage: "open every adapter with the model `BASE`"},
 			&cli.BoolFlag{Name: "deep", Usage: "read all values, of models too"},
