@@ -59,7 +59,7 @@ var wrappers = []string{"state_dict", "model_state_dict", "model", "module", "mo
 
 func (c *Checkpoint) addTorch(path string) error {
 	f, err := c.openTorch(path)
-	if e := (*torchfile.Error)(nil); errors.As(err, &e) && e.Kind == torchfile.NotTorch && !torchName(path) {
+	if e := (*torchfile.Error)(nil); errors.As(err, &e) && e.Kind == torchfile.NotTorch && !torchfile.HasExtension(path) {
 		return &NotFoundError{Path: path, Holds: "what torch has not saved"}
 	}
 	if err != nil {
@@ -103,15 +103,6 @@ func (c *Checkpoint) addTorch(path string) error {
 		return &NotFoundError{Path: path, Holds: "a dict without tensors"}
 	}
 	return nil
-}
-
-// torchName tells a file that torch may have saved by its name.
-func torchName(path string) bool {
-	switch filepath.Ext(path) {
-	case ".bin", ".pt", ".pth", ".ckpt":
-		return true
-	}
-	return false
 }
 
 // maxIndex bounds the text of an index.

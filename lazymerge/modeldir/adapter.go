@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"lorafs/lazymerge/torchfile"
 )
 
 // FindAdapters finds the adapters that refs name. Each is a path or the id of a
@@ -74,12 +76,7 @@ func diffusersFile(dir string) string {
 	return ""
 }
 
-// torchExts are the extensions under which tools save one adapter by torch.save.
-var torchExts = []string{".pt", ".pth", ".ckpt", ".bin"}
-
-func isTorch(name string) bool {
-	return slices.Contains(torchExts, filepath.Ext(name)) && !hidden(name)
-}
+func isTorch(name string) bool { return torchfile.HasExtension(name) && !hidden(name) }
 
 // looksLikeDiffusers reports whether a directory holds an adapter for a pipeline and
 // none of PEFT's.

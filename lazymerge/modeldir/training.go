@@ -22,8 +22,7 @@ type checkpoint struct {
 func checkpoints(dir string) []checkpoint {
 	var found []checkpoint
 	for _, c := range checkpointSteps(dir) {
-		sub := filepath.Join(dir, c.name)
-		if looksLikeAdapter(sub) || looksLikeDiffusers(sub) || len(adapterDirs(sub)) > 0 {
+		if holdsAdapter(filepath.Join(dir, c.name)) {
 			found = append(found, c)
 		}
 	}

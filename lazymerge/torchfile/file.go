@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 
 	"lorafs/lazymerge/torchfile/pickle"
 	"lorafs/safetensors"
@@ -60,6 +61,15 @@ func (f *File) located(err error) error {
 		return e
 	}
 	return err
+}
+
+// HasExtension tells whether a file has one of the extensions that tools give those of torch.save.
+func HasExtension(path string) bool {
+	switch filepath.Ext(path) {
+	case ".bin", ".pt", ".pth", ".ckpt":
+		return true
+	}
+	return false
 }
 
 // Root is the object that was saved. In it tensors, and parameters, are *Tensor and

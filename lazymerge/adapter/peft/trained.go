@@ -83,11 +83,10 @@ func (p *parser) stacks(s *loraSettings, module string) bool {
 	})
 }
 
-// isParameter tells whether target_parameters means the parameter (peft
-// tuners/tuners_utils.py, _inject_parameters @0.21.2).
+// isParameter tells whether target_parameters means the parameter.
 func (p *parser) isParameter(module, param string) bool {
 	s, ok := p.config.own.(*loraSettings)
-	return ok && endIn(setOf(s.Parameters), module+"."+param)
+	return ok && slices.Contains(s.parameters(module), param)
 }
 
 // isTrainedWhole tells whether modules_to_save means the module.
