@@ -85,9 +85,12 @@ func (e *spaceError) Unwrap() error { return syscall.ENOSPC }
 func checkSpace(out string, needed int64) error {
 	parent := filepath.Dir(filepath.Clean(out))
 	if st, err := os.Stat(parent); err != nil {
-		return fmt.Errorf("export to %s: %w", out, err)
+		return err
 	} else if !st.IsDir() {
-		return fmt.Errorf("export to %s: %w", out, &stdfs.PathError{Op: "open", Path: parent, Err: errors.New("not a directory")})
+		return &stdfs.PathError{Op: "open", Path: parent, Err: errors.New("not a directory")}
+	}
+	if err := unix.Access(parent, unix.W_OK); err != nil { // what is read-only has no free space, either
+		return &stdfs.PathError{Op: "mkdir", Path: out, Err: err}
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs(parent, &st); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,11 +36,14 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demodata": unpackDemoData,
 			"status":   wantStatus,
+			"finds":    wantFinding,
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "fuse":
 				return mountable(examineMachine(thisMachine())), nil
+			case "namespaces":
+				return exec.Command("unshare", "-rm", "true").Run() == nil, nil
 			case "root":
 				return os.Geteuid() == 0, nil
 			}
@@ -103,6 +107,30 @@ func wantStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("%s ended with status %d, want %d\n%s%s", args[1], got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+	}
+}
+
+var findingCode = regexp.MustCompile(`(?m)^\[(?:broken|warning|note)\] (\S+)$`)
+
+// wantFinding runs a program whose only finding has the code, or none if that is "nothing".
+func wantFinding(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: finds CODE|nothing PROGRAM ARG...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	text := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	if healthy := args[0] == "nothing"; healthy != (err == nil) {
+		ts.Fatalf("%v\n%s", err, text)
+	}
+	found := "nothing"
+	if all := findingCode.FindAllStringSubmatch(text, -1); len(all) > 0 {
+		found = all[0][1]
+		for _, more := range all[1:] {
+			found += " " + more[1]
+		}
+	}
+	if found != args[0] {
+		ts.Fatalf("found %s, want %s\n%s", found, args[0], text)
 	}
 }
 

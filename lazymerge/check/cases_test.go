@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -193,41 +194,36 @@ var cases = []struct {
 	{"weights-zero-filled", fileAt(strings.Repeat("\x00", 500)), fileAt(factors())},
 }
 
-// elsewhere are codes that no check of a path can bring about, or that need a flag or a
-// machine to be in a certain state; the tests of diagnose and of cmd/lorafs have them.
-var elsewhere = map[string]string{
-	"checkpoint-alpha-differs":    "of recover",
-	"output-parent":               "of recover",
-	"checkpoint-alpha-missing":    "of recover",
-	"checkpoint-config-missing":   "of recover",
-	"checkpoint-damaged":          "of recover",
-	"checkpoint-latest":           "of recover",
-	"checkpoint-mixed":            "of recover",
-	"checkpoint-no-tensors":       "of recover",
-	"checkpoint-not-found":        "of recover",
-	"checkpoint-ranks-missing":    "of recover",
-	"checkpoint-several-names":    "of recover",
-	"checkpoint-unfit":            "of recover",
-	"checkpoint-unsupported":      "of recover",
-	"checkpoint-broken":           "each checkpoint is opened, which tells more",
-	"checkpoint-several-adapters": "each of them is checked",
-	"disk-full":                   "of writing",
-	"error":                       "of errors that nobody knows",
-	"file-unreadable":             "of failing disks",
-	"input-changed":               "of inputs that change while they are read",
-	"interrupted":                 "of signals",
-	"name-collision":              "of several ADAPTER arguments to mount",
-	"no-healthy-checkpoint":       "each checkpoint is checked",
-	"output-denied":               "of writing",
-	"output-exists":               "of writing",
-	"output-in-input":             "of writing",
-	"permission-denied":           "root may read all",
-	"stack-combine":               "of --combine",
-	"write-refused":               "of writing",
+// commandCases are the codes that no check of a path can bring about: of recover, of what
+// is written, of several ADAPTER arguments, of a machine in a certain state. This script of
+// the commands has a case of each.
+func commandCases(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../cmd/lorafs/testdata/script/codes.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []string
+	for _, m := range regexp.MustCompile(`(?m)^finds (\S+) `).FindAllStringSubmatch(string(text), -1) {
+		codes = append(codes, m[1])
+	}
+	return codes
+}
+
+// momentary are codes that no files bring about, only what happens meanwhile; the tests of
+// diagnose have them.
+var momentary = map[string]string{
+	"error":         "errors that nobody knows",
+	"input-changed": "inputs that change while they are read",
+	"interrupted":   "signals",
+	"write-refused": "names that no reader lets through",
 }
 
 func TestCases(t *testing.T) {
 	seen := make(map[string]bool)
+	for _, code := range commandCases(t) {
+		seen[code] = true
+	}
 	for _, c := range cases {
 		seen[c.code] = true
 		t.Run(c.code, func(t *testing.T) {
@@ -245,7 +241,7 @@ func TestCases(t *testing.T) {
 		if strings.HasPrefix(code, "training-") {
 			continue // diagnose has them all
 		}
-		if _, known := elsewhere[code]; known == seen[code] {
+		if _, known := momentary[code]; known == seen[code] {
 			t.Errorf("%s: has a case: %v, listed as having none: %v", code, seen[code], known)
 		}
 	}

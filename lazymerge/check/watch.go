@@ -181,7 +181,7 @@ func anyBroken(results []diagnose.Result) bool {
 
 // partCodes are the findings that a sound save may have while it is being written.
 var partCodes = []string{
-	"checkpoint-broken", "checkpoint-no-adapter", "config-broken", "config-missing", "file-missing", "weights-header-past-end",
+	"checkpoint-no-adapter", "config-broken", "config-missing", "file-missing", "weights-header-past-end",
 	"weights-missing", "weights-too-short", "weights-truncated", "weights-zero-bytes", "weights-zero-filled",
 }
 

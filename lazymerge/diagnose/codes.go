@@ -135,12 +135,6 @@ var codes = []code{
 		fix:   "Say what the training script gave as lora_alpha, or name a config of the same run:\n\tlorafs recover --alpha 32 {path} OUT_DIR\n\tlorafs recover --config adapter_config.json {path} OUT_DIR",
 	},
 	{
-		name:  "checkpoint-broken",
-		title: "A checkpoint cannot be used",
-		cause: "Its adapter_config.json or its adapter_model.safetensors is missing, unfinished or empty. A run that was stopped while it saved leaves such a checkpoint.",
-		fix:   "Use an earlier checkpoint, or save again.",
-	},
-	{
 		name:  "checkpoint-config-missing",
 		title: "There is no adapter_config.json, and none can be rebuilt",
 		cause: "Weights alone do not say what they mean. For LoRA the config can be rebuilt from the shapes; this adapter is of another type or has settings that the tensors do not tell.",
@@ -403,12 +397,6 @@ var codes = []code{
 		title:    "The adapter's name was left in the names of its tensors",
 		cause:    "The file holds a state dict as it is in memory (lora_A.default.weight). save_pretrained of PEFT takes the name out. lorafs reads such names; PEFT does only when it loads the adapter under that very name, else it gives the base model with a warning, and vLLM refuses them.",
 		fix:      "Save the adapter with PEFT, or load it once under its name and save it:\n\tpython -c \"from peft import AutoPeftModelForCausalLM as M; M.from_pretrained('ADAPTER', adapter_name='default').save_pretrained('OUT')\"",
-	},
-	{
-		name:  "no-healthy-checkpoint",
-		title: "No checkpoint of the training run can be used",
-		cause: "The directory is the output of a training run without an adapter of its own, and each of its checkpoints is broken.",
-		fix:   "See what is wrong with the newest one below, or save again.",
 	},
 	{
 		name:  "not-found",

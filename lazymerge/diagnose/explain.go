@@ -463,8 +463,11 @@ func explainNames(err error) []Finding {
 	case *modeldir.NameCollisionError:
 		return one(finding("name-collision", "", "", e.Error(), values{"first": e.Refs[0], "second": e.Refs[1]}))
 	case *modeldir.NoCheckpointError:
-		found := one(finding("no-healthy-checkpoint", e.Dir, "", e.Error(), nil))
-		return append(found, explain(errors.Unwrap(e))...)
+		found := explain(errors.Unwrap(e)) // the newest one's
+		for i := range found {
+			found[i].Message = e.Error()
+		}
+		return found
 	}
 	return nil
 }
@@ -494,7 +497,7 @@ func explainNotFound(e *modeldir.NotFoundError) Finding {
 // explainUnhealthy prefers what is known of the cause to the general word.
 func explainUnhealthy(e *modeldir.UnhealthyError) []Finding {
 	if e.Err != nil {
-		if found := explain(e.Err); found != nil {
+		if found := explain(e.Err); found != nil || e.Fault == modeldir.WeightsBroken {
 			return found
 		}
 	}
@@ -508,7 +511,6 @@ var faultCodes = map[modeldir.Fault]string{
 	modeldir.ConfigMissing:       "config-missing",
 	modeldir.ConfigBroken:        "config-broken",
 	modeldir.WeightsMissing:      "weights-missing",
-	modeldir.WeightsBroken:       "checkpoint-broken",
 	modeldir.WeightsEmpty:        "weights-empty",
 	modeldir.WeightsPlaceholders: "weights-placeholders",
 	modeldir.SeveralAdapters:     "checkpoint-several-adapters",
