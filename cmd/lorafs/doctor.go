@@ -23,11 +23,7 @@ func runDoctor(c *cli.Context, io stdio) error {
 	checks := examineMachine(thisMachine())
 	ok := mountable(checks)
 	if c.Bool("json") {
-		err := io.writeJSON(struct {
-			Mountable bool           `json:"mountable"`
-			Checks    []machineCheck `json:"checks"`
-		}{ok, checks})
-		if err != nil {
+		if err := io.writeJSON(examination{ok, checks}); err != nil {
 			return err
 		}
 	} else {
@@ -42,6 +38,12 @@ func runDoctor(c *cli.Context, io stdio) error {
 		return errReported
 	}
 	return nil
+}
+
+// examination is the result of doctor.
+type examination struct {
+	Mountable bool           `json:"mountable"`
+	Checks    []machineCheck `json:"checks"`
 }
 
 func writeChecks(io stdio, checks []machineCheck) {

@@ -25,7 +25,7 @@ func exportCommand(io stdio) *cli.Command {
 		ArgsUsage: "BASE ADAPTER OUT_DIR",
 		Description: "OUT_DIR must not exist, or be empty. The model is written beside it under a temporary name and\n" +
 			"renamed at the end: OUT_DIR is either absent or whole. With --strict a warning leaves it absent.",
-		Flags:  append([]cli.Flag{strictFlag()}, mergeFlags()...),
+		Flags:  append([]cli.Flag{strictFlag(), jsonFlag()}, mergeFlags()...),
 		Action: func(c *cli.Context) error { return runExport(c, io) },
 	}
 }
@@ -55,7 +55,23 @@ func runExport(c *cli.Context, io stdio) error {
 	if err := checkSpace(out, m.Size()); err != nil {
 		return &subjectError{subject: out, err: err}
 	}
-	return export(c.Context, m, out, io)
+	if err := export(c.Context, m, out, io); err != nil {
+		return err
+	}
+	r := m.Report()
+	if c.Bool("json") {
+		return io.writeJSON(exported{Out: out, Adapter: r.Adapter, Summary: r.Summary(), Bytes: m.Size()})
+	}
+	io.note("wrote %s (%s) to %s", r.Summary(), formatSize(m.Size()), out)
+	return nil
+}
+
+// exported is the result of export.
+type exported struct {
+	Out     string `json:"out"`
+	Adapter string `json:"adapter"`
+	Summary string `json:"summary"`
+	Bytes   int64  `json:"bytes"`
 }
 
 func export(ctx context.Context, m *lazymerge.Model, out string, io stdio) error {
@@ -65,7 +81,6 @@ func export(ctx context.Context, m *lazymerge.Model, out string, io stdio) error
 	if err != nil {
 		return &subjectError{subject: out, err: err}
 	}
-	io.note("wrote %s (%s) to %s", m.Report().Summary(), formatSize(m.Size()), out)
 	return nil
 }
 

@@ -302,7 +302,7 @@ func TestWriteJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"results":[{"path":"p","kind":"adapter","verdict":"ok","findings":[]},` +
-		`{"path":"q","kind":"adapter","verdict":"warn","findings":[{"code":"c","severity":"warning","message":"<m>"}]}]}`
+		`{"path":"q","kind":"adapter","verdict":"warn","findings":[{"code":"c","severity":"warning","file":"","tensor":"","message":"<m>","cause":"","fix":""}]}]}`
 	if compact.String() != want {
 		t.Errorf("got  %s\nwant %s", compact.String(), want)
 	}

@@ -32,11 +32,11 @@ func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 type Finding struct {
 	Code     string   `json:"code"` // stable; listed in docs/findings.md
 	Severity Severity `json:"severity"`
-	File     string   `json:"file,omitempty"`
-	Tensor   string   `json:"tensor,omitempty"`
+	File     string   `json:"file"`
+	Tensor   string   `json:"tensor"`
 	Message  string   `json:"message"` // what was found
-	Cause    string   `json:"cause,omitempty"`
-	Fix      string   `json:"fix,omitempty"` // lines that begin with a tab are commands
+	Cause    string   `json:"cause"`
+	Fix      string   `json:"fix"` // lines that begin with a tab are commands
 }
 
 // Verdict sums findings up: "ok", "warn" or "broken".

@@ -43,10 +43,10 @@ func Concerns() []Concern {
 // Warning is a fact about an adapter, or about what it does to its base, that keeps
 // nobody from merging it and that may not be intended.
 type Warning struct {
-	Concern Concern
-	File    string // of the adapter's weights, "" when the reader of the warning knows
-	Tensor  string // or module: the first that it is about, "" when it is about none
-	Text    string
+	Concern Concern `json:"-"`
+	File    string  `json:"file,omitempty"`   // of the adapter's weights, "" when the reader of the warning knows
+	Tensor  string  `json:"tensor,omitempty"` // or module: the first that it is about, "" when it is about none
+	Text    string  `json:"message"`
 }
 
 // Warnf makes a warning.
