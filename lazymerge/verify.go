@@ -162,6 +162,9 @@ func (v *verifier) tensor(o *output) (TensorVerdict, error) {
 	if theirs.DType != o.info.DType || !slices.Equal(theirs.Shape, o.info.Shape) {
 		t.State = Misshapen
 		t.Detail = fmt.Sprintf("%s %v, expected %s %v", theirs.DType, theirs.Shape, o.info.DType, o.info.Shape)
+		if slices.Equal(theirs.Shape, o.info.Shape) {
+			t.Detail += fmt.Sprintf(": merged or saved in another dtype than the base; load the base with dtype %s to compare", o.info.DType)
+		}
 		return t, nil
 	}
 	d, err := v.compare(o, theirs, v.model.opt.Rounding)
