@@ -39,7 +39,7 @@ func checkCommand(io stdio) *cli.Command {
 			&cli.BoolFlag{Name: "deep", Usage: "read all values, of models too"},
 			&cli.BoolFlag{Name: "watch", Usage: "PATH is the OUTPUT_DIR of a run that is going on or about to begin"},
 			&cli.StringFlag{Name: "on-broken", Usage: "with --watch: run `CMD` for each broken save"},
-			&cli.DurationFlag{Name: "interval", Value: 5 * time.Second, Usage: "with --watch: look again after `TIME`"},
+			&cli.DurationFlag{Name: "interval", Value: 5 * time.Second, Usage: "with --watch: look again after `TIME`, as 5s or 1m"},
 			&cli.DurationFlag{Name: "settle", Value: 30 * time.Second, Usage: "with --watch: judge a save that has not changed for `TIME`, if nothing else says that it is complete"},
 			strictFlag(),
 			jsonFlag(),

@@ -12,6 +12,7 @@ import (
 
 	"lorafs/cache"
 	"lorafs/lazymerge"
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/diagnose"
 	"lorafs/lazymerge/modeldir"
 	"lorafs/lazymerge/recovery"
@@ -54,6 +55,9 @@ func runRecover(c *cli.Context, io stdio) error {
 	o, err := recoverOptions(c)
 	if err != nil {
 		return &usageError{command: "recover", err: err}
+	}
+	if err := openNamed(c.String("base"), o.Config); err != nil {
+		return err
 	}
 	from, out := c.Args().Get(0), c.Args().Get(1)
 	progress, end := io.bar("recover")
@@ -114,6 +118,26 @@ func recoverOptions(c *cli.Context) (o recovery.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+// openNamed opens what flags name, so that a fault of theirs is not the checkpoint's.
+func openNamed(base, config string) error {
+	if config != "" {
+		if _, err := peft.ReadConfig(config); err != nil {
+			return &subjectError{subject: config, err: err}
+		}
+	}
+	if base == "" {
+		return nil
+	}
+	b, err := lazymerge.OpenBase(base)
+	if err == nil {
+		err = b.Close()
+	}
+	if err != nil {
+		return &subjectError{subject: base, err: err}
+	}
+	return nil
 }
 
 // fits opens an adapter on a base, as mount would.

@@ -27,6 +27,9 @@ var (
 // Files that name the directory of the newest step.
 var latestNames = []string{"latest", "latest_universal"}
 
+// adapterNames are the weights of an adapter, of which the checkpoint is in their directory.
+var adapterNames = []string{"adapter_model.safetensors", "adapter_model.bin"}
+
 // maxListed bounds how many entries of a directory are looked at.
 const maxListed = 200_000
 
@@ -72,7 +75,7 @@ func (c *Checkpoint) open(path string, v Values, depth int) error {
 func (c *Checkpoint) openFile(path string, v Values) error {
 	name := filepath.Base(path)
 	switch {
-	case optimName.MatchString(name), modelName.MatchString(name), name == ".metadata", slices.Contains(latestNames, name):
+	case optimName.MatchString(name), modelName.MatchString(name), name == ".metadata", slices.Contains(latestNames, name), slices.Contains(adapterNames, name):
 		return c.open(filepath.Dir(path), v, 1)
 	case rankedName.MatchString(name):
 		return &UnsupportedError{File: path, Reason: "each rank's part was saved by itself, without how the parts fit"}
@@ -97,7 +100,7 @@ func (c *Checkpoint) descend(dir string, names []string, v Values, depth int) er
 			return c.open(to, v, most)
 		}
 	}
-	for _, way := range []func(string, []string) (string, bool){newest("global_step"), shardedDir, stateFile, newest("checkpoint-")} {
+	for _, way := range []func(string, []string) (string, bool){newest("global_step"), shardedDir, stateFile, newest("checkpoint-"), onlyStep} {
 		if name, ok := way(dir, names); ok {
 			if stepName.MatchString(name) {
 				c.Notes = append(c.Notes, fmt.Sprintf("the newest one, %s, was chosen", filepath.Join(dir, name)))
@@ -150,6 +153,27 @@ func newest(prefix string) func(string, []string) (string, bool) {
 	}
 }
 
+// onlyStep finds the one directory that holds files of a step under a name of its own.
+func onlyStep(dir string, names []string) (string, bool) {
+	const most = 1000 // directories that are looked into
+	found := ""
+	for _, name := range names[:min(len(names), most)] {
+		below, err := list(filepath.Join(dir, name))
+		if err != nil || !slices.ContainsFunc(below, isStep) {
+			continue
+		}
+		if found != "" {
+			return "", false
+		}
+		found = name
+	}
+	return found, found != ""
+}
+
+func isStep(name string) bool {
+	return optimName.MatchString(name) || modelName.MatchString(name) || name == ".metadata" || strings.HasSuffix(name, ".distcp")
+}
+
 // shardedDir finds the directory that accelerate gives a sharded model.
 func shardedDir(dir string, names []string) (string, bool) {
 	for _, name := range []string{"pytorch_model_fsdp_0", "model"} {
@@ -157,7 +181,7 @@ func shardedDir(dir string, names []string) (string, bool) {
 			continue
 		}
 		parts, err := list(filepath.Join(dir, name))
-		if err == nil && slices.ContainsFunc(parts, func(n string) bool { return n == ".metadata" || strings.HasSuffix(n, ".distcp") }) {
+		if err == nil && slices.ContainsFunc(parts, isStep) {
 			return name, true
 		}
 	}

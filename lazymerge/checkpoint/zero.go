@@ -59,6 +59,9 @@ func (c *Checkpoint) openZero(dir string, names []string, v Values) error {
 	case len(files.optim) == 0:
 		return &RanksError{Dir: dir, Files: "optimizer states", Want: int(m.world), By: m.file, OneFile: !files.ranked}
 	}
+	if err := files.complete(files.optim); err != nil {
+		return err
+	}
 	optims, err := c.readOptims(files, m)
 	if err != nil {
 		return err
@@ -143,12 +146,7 @@ func groupByRank(dir string, names []string) (*zeroDir, error) {
 		return nil, &RanksError{Dir: dir, Files: "model states", Want: 1, By: "each step", Missing: []string{
 			"mp_rank_00_model_states.pt (of stage 3 zero_pp_rank_0_mp_rank_00_model_states.pt)"}}
 	}
-	for _, group := range [][]string{z.model, z.optim} {
-		if err := z.complete(group); err != nil {
-			return nil, err
-		}
-	}
-	return z, nil
+	return z, z.complete(z.model)
 }
 
 // maxMissing bounds the list of files that are not there.

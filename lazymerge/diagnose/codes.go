@@ -33,7 +33,7 @@ var codes = []code{
 		name:  "adapter-not-found",
 		title: "There is no adapter at the path",
 		cause: "An adapter is a PEFT directory with adapter_config.json and adapter_model.safetensors, or one .safetensors file of sd-scripts, LyCORIS, diffusers or ComfyUI; a library is a directory of adapters, one level deep; the output of a training run has checkpoint-N directories. The path is none of them.",
-		fix:   "Name the directory that holds adapter_config.json, or the one file that is the adapter.",
+		fix:   "Name the directory that holds adapter_config.json, or the one file that is the adapter. check also judges the settings of a run, YAML and JSON of accelerate, DeepSpeed or a trainer (no Python), in the directory or in configs/ of it; name the file where they lie elsewhere.",
 	},
 	{
 		name:     "adapter-untrained",
@@ -70,7 +70,7 @@ var codes = []code{
 	{
 		name:  "base-is-adapter",
 		title: "An adapter stands where the base was expected",
-		cause: "The path holds an adapter and no model. BASE comes first, ADAPTER second.",
+		cause: "The path holds an adapter and no model. BASE comes first, ADAPTER second; verify takes the merged model last.",
 		fix:   "Name the model that the adapter was trained on as the base; base_model_name_or_path in adapter_config.json is a hint:\n\tlorafs mount BASE {path} MOUNTPOINT",
 	},
 	{
@@ -343,7 +343,7 @@ var codes = []code{
 		name:  "link-leaves",
 		title: "A symbolic link leaves the directory",
 		cause: "Links are followed inside the named directory and into the blobs of a Hugging Face cache. A link to elsewhere could show a file that nobody named, so it is not followed.",
-		fix:   "Name the directory that the link points into, or replace the link by the file:\n\tln -f {target} {link}",
+		fix:   "Name the directory that the link points into, or replace the link by what it points to:\n\trm {link} && cp -r {target} {link}",
 	},
 	{
 		name:     "magnitude-absent",

@@ -286,8 +286,9 @@ func wholeModel(file, tensor, message string) Finding {
 	}
 	f := finding("weights-whole-model", file, tensor, message, v)
 	if recovery.HoldsAdapter(file) {
-		dir := filepath.Dir(file)
-		f.Fix = recovering("The adapter's tensors are in the model. This takes them out:", file, dir, dir) + "\n" + f.Fix
+		s := shards{root: filepath.Dir(file), path: file, what: "the adapter's tensors are in the model"}
+		s.try()
+		f.Fix = s.way(s.root) + "\n" + f.Fix
 	}
 	return f
 }
@@ -403,7 +404,7 @@ func systemCode(err error) string {
 		return "disk-full"
 	case syscall.EROFS:
 		return "output-denied"
-	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOTCONN:
+	case syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.ENOTCONN, syscall.ECONNABORTED:
 		return "file-unreadable"
 	case context.Canceled, context.DeadlineExceeded, syscall.EINTR:
 		return "interrupted"
@@ -484,11 +485,11 @@ var foundCodes = map[modeldir.Found]string{
 func explainNotFound(e *modeldir.NotFoundError) Finding {
 	ref, _, _ := strings.Cut(e.Ref, "@")
 	if e.Revision == "" {
-		v := values{"ref": ref}
+		f := finding("not-found", "", "", e.Error(), values{"ref": ref})
 		if len(e.Looked) < 2 { // no id: it was looked for as a path only
-			v = nil
+			f.Fix = "Check the spelling of the path, and that its disk is mounted."
 		}
-		return finding("not-found", "", "", e.Error(), v)
+		return f
 	}
 	return finding("revision-missing", "", "", e.Error(),
 		values{"ref": ref, "revision": e.Revision, "revisions": strings.Join(e.Revisions, ", ")})
@@ -521,6 +522,8 @@ var faultCodes = map[modeldir.Fault]string{
 // holds one.
 func inCheckpoint(e *modeldir.NotAdapterError) Finding {
 	f := finding("checkpoint-no-adapter", e.Path, "", e.Error(), nil)
-	f.Fix = recovering("The trained values are in the checkpoint that lies there. This rebuilds the adapter from it:", e.Path, e.Path, e.Path) + "\n" + f.Fix
+	s := shards{root: e.Path, path: e.Path, what: "a training checkpoint lies there"}
+	s.try()
+	f.Fix = s.way(e.Path) + "\n" + f.Fix
 	return f
 }

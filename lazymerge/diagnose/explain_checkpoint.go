@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -39,10 +40,14 @@ func explainCheckpoint(err error) []Finding {
 // explainNoCheckpoint tells an adapter, of which there is nothing to recover.
 func explainNoCheckpoint(e *checkpoint.NotFoundError) Finding {
 	f := finding("checkpoint-not-found", e.Path, "", e.Error(), nil)
-	if isFile(filepath.Join(e.Path, "adapter_config.json")) {
+	if isFile(filepath.Join(e.Path, "adapter_config.json")) && slices.ContainsFunc(listDir(e.Path), isAdapterWeights) {
 		f.Fix = "It is an adapter, of which there is nothing to recover unless something is wrong with it:\n\t" + CheckCommand("", e.Path)
 	}
 	return f
+}
+
+func isAdapterWeights(name string) bool {
+	return name == "adapter_model.safetensors" || name == "adapter_model.bin"
 }
 
 // explainRanks offers the values of 16 bits where one file holds them all, and an older
@@ -54,7 +59,8 @@ func explainRanks(e *checkpoint.RanksError) Finding {
 	}
 	if s, ok := olderShards(e.Dir); ok {
 		out, _ := recoveredTo(s.root, "")
-		f.Fix += "\nOr go back to an older checkpoint of the run:\n\t" + recoverCommand(s.path, out)
+		flag, _ := s.needs()
+		f.Fix += "\nOr go back to an older checkpoint of the run:\n\t" + recoverCommand(flag, s.path, out)
 	}
 	return f
 }
@@ -62,7 +68,7 @@ func explainRanks(e *checkpoint.RanksError) Finding {
 // explainLatest names the steps that are there.
 func explainLatest(e *checkpoint.LatestError) Finding {
 	dir := filepath.Dir(e.File)
-	s, ok := zeroIn(dir)
+	s, ok := shardsIn(dir)
 	if !ok {
 		f := finding("checkpoint-latest", e.File, "", e.Error(), nil)
 		f.Fix = "No directory of a step with optimizer states is there. Copy the one that is named, or take another checkpoint of the run."

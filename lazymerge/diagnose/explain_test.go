@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,10 +76,8 @@ func TestCheckpointNearby(t *testing.T) {
 // TestNearbyOutput checks the ways back of a run's final adapter: they lie in the
 // checkpoints below it.
 func TestNearbyOutput(t *testing.T) {
-	const shard0, shard1 = "global_step%[1]d/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "global_step%[1]d/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt"
 	zero := func(files map[string]string, step int) {
-		files[fmt.Sprintf("out/checkpoint-%[1]d/"+shard0, step)] = ""
-		files[fmt.Sprintf("out/checkpoint-%[1]d/"+shard1, step)] = ""
+		stored(t, files, fmt.Sprintf("out/checkpoint-%[1]d/global_step%[1]d", step), "stage1-world2-bf16/checkpoint-2/global_step2")
 	}
 	whole := func(files map[string]string, dir string) {
 		files[dir+"/adapter_config.json"], files[dir+"/adapter_model.safetensors"] = loraConfig, goodFile
@@ -101,7 +100,7 @@ func TestNearbyOutput(t *testing.T) {
 		},
 		"universal": {
 			func(f map[string]string) {
-				f["out/checkpoint-3/global_step3_universal/zero/a.lora_A.default.weight/fp32.pt"] = "x"
+				stored(t, f, "out/checkpoint-3/global_step3_universal", "universal-stage2/checkpoint-2/global_step2_universal")
 			},
 			[]string{"universal checkpoint", "out/checkpoint-3/global_step3_universal ", "out/recovered-3"}, nil,
 		},
@@ -123,8 +122,42 @@ func TestNearbyOutput(t *testing.T) {
 			[]string{"lorafs recover ", "out/recovered-2-2"}, nil,
 		},
 		"no checkpoint-N": {
-			func(f map[string]string) { f[fmt.Sprintf("out/"+shard0, 4)] = "" },
+			func(f map[string]string) {
+				stored(t, f, "out/global_step4", "stage1-world2-bf16/checkpoint-2/global_step2")
+			},
 			[]string{"lorafs recover ", "out/global_step4 ", "/out-recovered"}, nil,
+		},
+		"a step by another name": {
+			func(f map[string]string) {
+				stored(t, f, "out/best", "stage1-world2-bf16/checkpoint-2/global_step2")
+			},
+			[]string{"a training checkpoint is near", "lorafs recover ", "out/best ", "/out-recovered"}, nil,
+		},
+		"its model states alone": {
+			func(f map[string]string) {
+				stored(t, f, "out/global_step4", "stage2-world2-fp16/checkpoint-2/global_step2")
+				delete(f, "out/global_step4/zero_pp_rank_0_mp_rank_00_optim_states.pt")
+			},
+			[]string{"optimizer files are missing", "lorafs recover --dtype saved ", "out/global_step4 "}, nil,
+		},
+		"several adapters": {
+			func(f map[string]string) {
+				stored(t, f, "out/checkpoint-2", "plain-two-adapters/checkpoint-2")
+			},
+			[]string{"several adapters (default, policy)", "lorafs recover --adapter default ", "out/checkpoint-2 "}, nil,
+		},
+		"one that is broken": {
+			func(f map[string]string) {
+				zero(f, 2)
+				f["out/checkpoint-2/global_step2/mp_rank_00_model_states.pt"] = "x"
+			},
+			[]string{"may be near", "no adapter can be rebuilt", "mp_rank_00_model_states.pt", "Once that is mended", "lorafs recover "}, nil,
+		},
+		"one without values": {
+			func(f map[string]string) {
+				stored(t, f, "out/checkpoint-2", "fsdp1-full-adapter/checkpoint-2")
+			},
+			[]string{"may be near", "it holds no tensors"}, nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +182,23 @@ func TestNearbyOutput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// stored adds the files of a real checkpoint.
+func stored(t *testing.T, files map[string]string, as, from string) {
+	t.Helper()
+	root := os.DirFS(filepath.Join(realCheckpoints, from))
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(root, path)
+		files[as+"/"+path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -262,11 +312,11 @@ func TestTextTellsOnce(t *testing.T) {
 
 // TestOlderRanks names a checkpoint that has what the newest lacks.
 func TestOlderRanks(t *testing.T) {
-	dir := dirOf(t, map[string]string{
-		"checkpoint-4/global_step4/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
-		"checkpoint-2/global_step2/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
-		"checkpoint-6/global_step6/zero_pp_rank_0_mp_rank_00_optim_states.pt": "",
-	})
+	files := make(map[string]string)
+	for _, step := range []int{2, 4, 6} {
+		stored(t, files, fmt.Sprintf("checkpoint-%[1]d/global_step%[1]d", step), "stage2-world2-fp16/checkpoint-2/global_step2")
+	}
+	dir := dirOf(t, files)
 	err := &checkpoint.RanksError{Dir: filepath.Join(dir, "checkpoint-4/global_step4"), Files: "optimizer states", Have: 1, Want: 2, By: "x"}
 	checkFix(t, err, "checkpoint-ranks-missing", []string{"lorafs recover ", "checkpoint-2/global_step2 ", "/recovered-2"}, []string{"step6"})
 	err.Dir = filepath.Join(dir, "checkpoint-2/global_step2")
@@ -275,7 +325,7 @@ func TestOlderRanks(t *testing.T) {
 
 // TestNothingToRecover tells an adapter from what is no checkpoint.
 func TestNothingToRecover(t *testing.T) {
-	dir := dirOf(t, map[string]string{"a/adapter_config.json": loraConfig, "b/x": ""})
+	dir := dirOf(t, map[string]string{"a/adapter_config.json": loraConfig, "a/adapter_model.safetensors": goodFile, "b/x": ""})
 	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "a")}, "checkpoint-not-found", []string{"It is an adapter", "lorafs check"}, nil)
 	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "b")}, "checkpoint-not-found", []string{"Name the directory"}, nil)
 }
@@ -287,7 +337,7 @@ func TestStateOfAccelerate(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := modeldir.FindAdapters([]string{dir})
-	checkFix(t, err, "checkpoint-no-adapter", []string{"lorafs recover " + dir + " "}, nil)
+	checkFix(t, err, "checkpoint-no-adapter", []string{"lorafs recover --alpha ALPHA " + dir + " "}, nil)
 }
 
 func TestWriteJSON(t *testing.T) {

@@ -53,19 +53,21 @@ type shards struct {
 	path string // what is to be put together
 	what string // what it is, for people
 	part bool   // files of some ranks are missing
+	err  error  // why no adapter can be rebuilt without more being said, or at all
+	half bool   // only the values that the model computed with are there
 }
 
 // nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
 // be the run's output) and then, since PEFT gives adapters sub-directories, above. It
-// gives the first, and where files of it are missing the first that is complete.
+// gives the first, and where that is not whole the first that is.
 func nearShards(dir string) (found []shards) {
 	for _, top := range []string{dir, filepath.Dir(dir)} {
 		for _, root := range append([]string{top}, checkpointsIn(top)...) {
 			s, ok := shardsIn(root)
-			if !ok || s.part && len(found) > 0 {
+			if !ok || len(found) > 0 && !s.whole() {
 				continue
 			}
-			if found = append(found, s); !s.part {
+			if found = append(found, s); s.whole() {
 				return found
 			}
 		}
@@ -73,11 +75,14 @@ func nearShards(dir string) (found []shards) {
 	return found
 }
 
-// olderShards finds the newest complete checkpoint of the run before the one of a step.
+// olderShards finds the newest whole checkpoint of the run before the one of a step.
 func olderShards(step string) (shards, bool) {
 	root := filepath.Dir(step)
 	for _, older := range checkpointsIn(filepath.Dir(root)) {
-		if s, ok := shardsIn(older); ok && !s.part && stepOf(older) < stepOf(root) {
+		if stepOf(older) >= stepOf(root) {
+			continue
+		}
+		if s, ok := shardsIn(older); ok && s.whole() {
 			return s, true
 		}
 	}
@@ -85,10 +90,13 @@ func olderShards(step string) (shards, bool) {
 }
 
 func shardsIn(root string) (shards, bool) {
-	if s, ok := zeroIn(root); ok {
-		return s, true
+	for _, find := range []func(string) (shards, bool){zeroIn, fsdpIn} {
+		if s, ok := find(root); ok {
+			s.try()
+			return s, true
+		}
 	}
-	return fsdpIn(root)
+	return stateIn(root)
 }
 
 // checkpointsIn lists the newest checkpoints of a run, the newest first.
@@ -129,7 +137,7 @@ func zeroIn(root string) (best shards, ok bool) {
 		}
 		path := filepath.Join(root, name)
 		if what, part := zeroValues(path); what != "" {
-			newest, best, ok = number(m[1]), shards{root, path, what, part}, true
+			newest, best, ok = number(m[1]), shards{root: root, path: path, what: what, part: part}, true
 		}
 	}
 	return best, ok
@@ -167,7 +175,7 @@ func fsdpIn(root string) (shards, bool) {
 	for _, name := range listDir(root) {
 		path := filepath.Join(root, name)
 		if name == "pytorch_model_fsdp.bin" && isFile(path) || strings.HasPrefix(name, "pytorch_model_fsdp_") && isSharded(path) {
-			return shards{root, path, "an FSDP checkpoint is near, in " + root, false}, true
+			return shards{root: root, path: path, what: "an FSDP checkpoint is near, in " + root}, true
 		}
 	}
 	return shards{}, false
@@ -180,27 +188,35 @@ func isSharded(dir string) bool {
 // way is the command that rebuilds the adapter of dir, or where that was done before.
 func (s shards) way(dir string) string {
 	if s.part {
-		return recovering(fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:", s.what), s.path, s.root, dir)
+		return recovering(fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:", s.what), s.path, "", s.root, dir)
 	}
 	of := ""
 	if step := stepOf(s.root); s.root != dir && step >= 0 {
-		of = fmt.Sprintf(", as they were at step %d", step)
+		of = fmt.Sprintf(", as they were at step %d,", step)
 	}
-	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. This rebuilds the adapter from it:", of, s.what), s.path, s.root, dir)
+	flag, intro := s.needs()
+	if flag == "" && s.err != nil {
+		return recovering(fmt.Sprintf("The trained values%s may be near: %s. As it is, no adapter can be rebuilt from it: %v. Once that is mended, this does:", of, s.what, s.err), s.path, "", s.root, dir)
+	}
+	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. %s", of, s.what, intro), s.path, flag, s.root, dir)
 }
 
 // recovering says by intro and a command how the adapter of a checkpoint is rebuilt, or
-// where that was done before. root and dir are as in recoveredTo.
-func recovering(intro, checkpoint, root, dir string) string {
+// where that was done before. flag is what recover needs, root and dir are as in recoveredTo.
+func recovering(intro, checkpoint, flag, root, dir string) string {
 	out, done := recoveredTo(root, dir)
 	if done {
 		return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
 	}
-	return intro + "\n\t" + recoverCommand(checkpoint, out)
+	return intro + "\n\t" + recoverCommand(flag, checkpoint, out)
 }
 
-func recoverCommand(checkpoint, out string) string {
-	return fmt.Sprintf("lorafs recover %s %s", Quote(checkpoint), Quote(out))
+// recoverCommand recovers with a flag, "" for none.
+func recoverCommand(flag, checkpoint, out string) string {
+	if flag != "" {
+		flag += " "
+	}
+	return fmt.Sprintf("lorafs recover %s%s %s", flag, Quote(checkpoint), Quote(out))
 }
 
 // CheckCommand is what says whether an adapter fits a base, "" for one that is not known.

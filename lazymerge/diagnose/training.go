@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"path/filepath"
 	"strings"
 
 	"lorafs/lazymerge/training"
@@ -25,6 +26,9 @@ func Risks(risks []training.Risk) []Finding {
 		f := finding(riskCodes[r.Kind], r.File, "", r.Message(), nil)
 		if key := r.Setting[strings.LastIndexByte(r.Setting, '.')+1:]; r.Kind == training.Sharded && key == "state_dict_type" {
 			f.Fix = strings.Replace(f.Fix, "\tfsdp_state_dict_type:", "\t"+key+":", 1) // the key that the file has
+		}
+		if r.Kind == training.Unreadable && filepath.Ext(r.File) != ".json" {
+			f.Fix, _, _ = strings.Cut(f.Fix, " For JSON")
 		}
 		found = append(found, f)
 	}

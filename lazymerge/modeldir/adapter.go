@@ -111,6 +111,9 @@ func parseUnnamed(ref string) (reference, error) {
 	host, err := locate(ref)
 	var missing *NotFoundError
 	if !errors.As(err, &missing) && !errors.Is(err, syscall.ENAMETOOLONG) {
+		if err == nil && isDirectoryFile(host) {
+			ref, host = filepath.Dir(ref), filepath.Dir(host)
+		}
 		return reference{ref: ref, host: host, tree: treeName(ref, host)}, err
 	}
 	parts, err := parseStack(ref)
@@ -118,6 +121,12 @@ func parseUnnamed(ref string) (reference, error) {
 		return reference{}, err
 	}
 	return reference{ref: ref, parts: parts, tree: stackName(parts)}, nil
+}
+
+// isDirectoryFile tells whether a path is a file of an adapter directory, which is meant then.
+func isDirectoryFile(host string) bool {
+	name := filepath.Base(host)
+	return isAdapterFile(name) && !slices.Contains(diffusersFiles, name) && !isDir(host)
 }
 
 // found is what a reference led to.
@@ -184,8 +193,6 @@ func fileProblem(host string) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return &FileKindError{Path: host, Mode: info.Mode()}
-	case isAdapterFile(name) && !slices.Contains(diffusersFiles, name):
-		return &NotAdapterError{Path: host, Reason: "it is one file of an adapter directory", Names: []string{filepath.Dir(host)}}
 	case isWeights(name), isTorch(name):
 		return nil
 	}
@@ -299,11 +306,26 @@ func (r reference) findLibrary(s scope, none *NotAdapterError) (found, error) {
 	return lib, nil
 }
 
+// dangling tells whether a path is a link whose target is not there: where that was on a
+// disk that is not mounted, an adapter is missing.
+func dangling(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return false
+	}
+	_, err = os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // libraryEntry opens one entry of a library; ok is false for what has nothing of
 // an adapter. What a link points to outside of the library is not looked at.
 func (s scope) libraryEntry(name string) (a Adapter, ok bool) {
 	path := filepath.Join(s.root, name)
 	real, info, err := s.resolve(path)
+	if err != nil && dangling(path) {
+		return Adapter{Name: strings.TrimSuffix(name, weightsExt), Dir: path, Err: &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}},
+			isWeights(name) || filepath.Ext(name) == ""
+	}
 	if err != nil {
 		var link *LinkError
 		leaving := errors.As(err, &link) && (isWeights(name) || isDir(link.Target) && looksLikeAdapter(link.Target))

@@ -3,6 +3,7 @@ package modeldir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -87,7 +88,7 @@ func TestLibrary(t *testing.T) {
 	outside := tree{}.with("far", lora(t)).with("near", tree{"x.txt": ""}).write(t, realDir(t))
 	dir := tree{
 		"notes.txt": "", "empty/": "", ".hidden/adapter_config.json": "{}", "config-only/adapter_config.json": "{}",
-		"weights-only/adapter_model.safetensors": "", "style.safetensors": weights(t), "link": "-> good", "far": "-> " + outside + "/far",
+		"weights-only/adapter_model.safetensors": "", "style.safetensors": weights(t), "link": "-> good", "far": "-> " + outside + "/far", "gone": "-> /mnt/unmounted/adapter", "gone.log": "-> nowhere",
 		"near": "-> " + outside + "/near", "self": "-> .", "base/config.json": "{}", "base/model.safetensors": weights(t),
 		"diffusers/pytorch_lora_weights.safetensors": weights(t), "odd.INVALID/adapter_config.json": "{}",
 	}.with("good", lora(t)).with("broken", broken()).with("run/checkpoint-1", lora(t)).with("bad-run/checkpoint-1", broken()).write(t, realDir(t))
@@ -95,7 +96,7 @@ func TestLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "bad-run! broken config-only diffusers far! good link odd.INVALID! run style weights-only"
+	want := "bad-run! broken config-only diffusers far! gone! good link odd.INVALID! run style weights-only"
 	if got := adapterNames(lib); got != want || lib.Single || len(lib.Dirs) != 1 || lib.Dirs[0] != dir {
 		t.Errorf("single %v, adapters %s\nwant %s", lib.Single, got, want)
 	}
@@ -104,6 +105,9 @@ func TestLibrary(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 		var link *LinkError
+		if a.Name == "gone" && !errors.Is(a.Err, fs.ErrNotExist) {
+			t.Errorf("gone: %v", a.Err)
+		}
 		if a.Name == "far" && (!errors.As(a.Err, &link) || link.Root != dir) {
 			t.Errorf("far: %v", a.Err)
 		}
@@ -311,7 +315,6 @@ func TestAdapterErrors(t *testing.T) {
 		"empty":       {t.TempDir(), new(*NotAdapterError)},
 		"base":        {tree{"config.json": "{}", "model.safetensors": w}.write(t, t.TempDir()), new(*NotAdapterError)},
 		"linked":      {tree{"pytorch_lora_weights.safetensors": "-> " + outside + "/w"}.write(t, t.TempDir()), new(*LinkError)},
-		"its weights": {lora(t).write(t, t.TempDir()) + "/adapter_model.safetensors", new(*NotAdapterError)},
 		"a text":      {tree{"x.txt": ""}.write(t, t.TempDir()) + "/x.txt", new(*NotAdapterError)},
 		"fifo":        {fifo, new(*FileKindError)},
 		"link":        {tree{"adapter_config.json": "{}", "adapter_model.safetensors": "-> " + outside + "/w"}.write(t, t.TempDir()), new(*LinkError)},
@@ -320,6 +323,18 @@ func TestAdapterErrors(t *testing.T) {
 		lib, err := FindAdapters([]string{c.ref})
 		if err == nil || !errors.As(err, c.want) {
 			t.Errorf("%s: %+v, %T %v", name, lib, err, err)
+		}
+	}
+}
+
+// TestFileOfAnAdapter: who names a file of an adapter means the directory.
+func TestFileOfAnAdapter(t *testing.T) {
+	dir := lora(t).write(t, realDir(t))
+	t.Chdir(dir)
+	for _, ref := range []string{dir + "/adapter_model.safetensors", dir + "/adapter_config.json", "adapter_model.safetensors"} {
+		lib, err := FindAdapters([]string{ref})
+		if err != nil || !lib.Single || lib.Adapters[0].Dir != dir || lib.Adapters[0].Name != filepath.Base(dir) {
+			t.Errorf("%s: %+v, %v", ref, lib, err)
 		}
 	}
 }

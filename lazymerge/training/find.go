@@ -267,6 +267,12 @@ func (f *finder) follow() {
 	}
 }
 
+// within tells whether a path lies in a directory.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
+}
+
 // unfollowed says why a file that another one names was not read.
 func unfollowed(from, name string) string {
 	if !filepath.IsAbs(name) {
@@ -299,6 +305,9 @@ func (f *finder) resolve(from, name string) string {
 	dirs := []string{filepath.Dir(from), f.root}
 	if slices.Contains(places, filepath.Base(absolute(f.root))) {
 		dirs = append(dirs, filepath.Dir(absolute(f.root))) // a file of a project, looked at alone
+	}
+	if here, err := os.Getwd(); err == nil && within(here, absolute(f.root)) {
+		dirs = append(dirs, here) // programs take names from where they are started
 	}
 	for _, dir := range dirs {
 		path := filepath.Join(dir, name)

@@ -136,6 +136,19 @@ func TestNamedFromAPlace(t *testing.T) {
 	}
 }
 
+// TestNamedFromHere: names are from where a program is started.
+func TestNamedFromHere(t *testing.T) {
+	dir := tree(t, map[string]string{"examples/train/a.yaml": "deepspeed: examples/deepspeed/z.json\n", "examples/deepspeed/z.json": ds3})
+	t.Chdir(dir)
+	if got := kinds(t, "examples/train/a.yaml"); !slices.Equal(got, []Kind{Ungathered}) {
+		t.Error(got)
+	}
+	t.Chdir(t.TempDir())
+	if got := kinds(t, filepath.Join(dir, "examples/train/a.yaml")); !slices.Equal(got, []Kind{Unreadable}) {
+		t.Errorf("from elsewhere: %v", got)
+	}
+}
+
 // TestNamedElsewhere names a file that is there and outside of what is looked at.
 func TestNamedElsewhere(t *testing.T) {
 	dir := tree(t, map[string]string{"run/a.yaml": "deepspeed: ../z.json\n", "z.json": ds3})
