@@ -25,6 +25,19 @@ type Checkpoint struct {
 
 	closers []func() error
 	fresh   []func() error // whether files are what they were
+
+	most, read int64 // bytes of pickles: that may be read, 0 for any, and that were
+}
+
+// ErrLarge is that Peek gave up.
+var ErrLarge = errors.New("the descriptions of the tensors are too long to be looked at in passing")
+
+// count counts bytes of pickles. Error: ErrLarge.
+func (c *Checkpoint) count(n int64) error {
+	if c.read += n; c.most > 0 && c.read > c.most {
+		return ErrLarge
+	}
+	return nil
 }
 
 // Tensor finds a tensor by name, nil when there is none.
@@ -66,7 +79,7 @@ func (c *Checkpoint) openTorch(path string) (*torchfile.File, error) {
 	}
 	c.closers = append(c.closers, f.Close)
 	c.fresh = append(c.fresh, f.Unchanged)
-	return f, nil
+	return f, c.count(f.Pickled())
 }
 
 // whole is a tensor that lies in one piece in a torch file.

@@ -23,6 +23,11 @@ var metadataBounds = pickle.Options{MaxBytes: 1 << 30, MaxMemory: 4 << 30}
 func (c *Checkpoint) openDCP(dir string) error {
 	c.Kind = "distributed checkpoint of torch (FSDP)"
 	path := filepath.Join(dir, ".metadata")
+	if st, err := os.Stat(path); err == nil {
+		if err := c.count(st.Size()); err != nil {
+			return err
+		}
+	}
 	m, err := readMetadata(path)
 	if err != nil {
 		return err

@@ -37,8 +37,12 @@ const maxListed = 200_000
 // its step, a run's output (its newest checkpoint), or a file. Errors: *NotFoundError,
 // *LatestError, *RanksError, *MixedError, *LayoutError, *UnsupportedError,
 // *ReadError, *fs.PathError.
-func Open(path string, v Values) (*Checkpoint, error) {
-	c := &Checkpoint{Path: path}
+func Open(path string, v Values) (*Checkpoint, error) { return Peek(path, v, 0) }
+
+// Peek is Open within bounds: it gives up once more bytes of pickles were read than most,
+// 0 for any. Errors: those of Open, ErrLarge.
+func Peek(path string, v Values, most int64) (*Checkpoint, error) {
+	c := &Checkpoint{Path: path, most: most}
 	if err := c.open(path, v, 0); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

@@ -49,12 +49,13 @@ func nearby(weights string) string {
 
 // shards is a checkpoint that holds the trained values outside of an adapter.
 type shards struct {
-	root string // the directory of the checkpoint
-	path string // what is to be put together
-	what string // what it is, for people
-	part bool   // files of some ranks are missing
-	err  error  // why no adapter can be rebuilt without more being said, or at all
-	half bool   // only the values that the model computed with are there
+	root  string // the directory of the checkpoint
+	path  string // what is to be put together
+	what  string // what it is, for people
+	part  bool   // files of some ranks are missing
+	err   error  // why no adapter can be rebuilt without more being said, or at all
+	half  bool   // only the values that the model computed with are there
+	large bool   // it was not tried
 }
 
 // nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
@@ -188,7 +189,7 @@ func isSharded(dir string) bool {
 // way is the command that rebuilds the adapter of dir, or where that was done before.
 func (s shards) way(dir string) string {
 	if s.part {
-		return recovering(fmt.Sprintf("Some ranks' files of a DeepSpeed checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:", s.what), s.path, "", s.root, dir)
+		return recovering(fmt.Sprintf("Some ranks' files of a checkpoint are missing: %s. With those from the run's other machines in it, this rebuilds the adapter:", s.what), s.path, "", s.root, dir)
 	}
 	of := ""
 	if step := stepOf(s.root); s.root != dir && step >= 0 {

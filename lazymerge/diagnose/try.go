@@ -3,7 +3,6 @@ package diagnose
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,12 +12,8 @@ import (
 	"lorafs/lazymerge/recovery"
 )
 
-// What is larger than this is not tried: a check may not take long.
-const (
-	maxTried    = 64 // files of ranks
-	maxMetadata = 16 << 20
-	maxBelow    = 50 // directories of which one may be that of a step
-)
+// maxBelow is of how many directories one may be that of a step.
+const maxBelow = 50
 
 // stepFile is a file in the directory of a step, plainState one of a whole model.
 var (
@@ -28,10 +23,13 @@ var (
 
 // try finds out whether recover can make an adapter of the checkpoint, and what it needs.
 func (s *shards) try() {
-	if s.part || !quick(s.path) {
+	if s.part {
 		return
 	}
 	s.err = recovery.Try(s.path, recovery.Options{})
+	if s.large = errors.Is(s.err, checkpoint.ErrLarge); s.large {
+		s.err = nil
+	}
 	var ranks *checkpoint.RanksError
 	if !errors.As(s.err, &ranks) {
 		return
@@ -72,24 +70,6 @@ func (s shards) needs() (flag, intro string) {
 	return "", "This rebuilds the adapter from it:"
 }
 
-// quick tells whether a checkpoint is small enough to be tried.
-func quick(path string) bool {
-	files := 0
-	for _, name := range listDir(path) {
-		if name == ".metadata" {
-			st, err := os.Stat(filepath.Join(path, name))
-			if err != nil || st.Size() > maxMetadata {
-				return false
-			}
-			return true // the parts are not opened
-		}
-		if stepFile.MatchString(name) {
-			files++
-		}
-	}
-	return files <= 2*maxTried
-}
-
 // stateIn finds what the others do not: files of a step in a directory of another name, and
 // a whole model in training. Both count only if an adapter can be rebuilt.
 func stateIn(root string) (shards, bool) {
@@ -106,10 +86,7 @@ func stateIn(root string) (shards, bool) {
 	}
 	for _, path := range paths {
 		s := shards{root: root, path: path, what: "a training checkpoint is near, in " + path}
-		if !quick(path) {
-			continue
-		}
-		if s.try(); s.usable() {
+		if s.try(); s.usable() && !s.large {
 			return s, true
 		}
 	}

@@ -98,19 +98,6 @@ func Adapter(ctx context.Context, path, out string, o Options, h Hooks) (r *Resu
 	return r, nil
 }
 
-// Try says how Adapter would fare, and writes nothing: nil, or one of its errors that
-// are about the checkpoint and its config. Only tensors that are written can still turn
-// out to be damaged.
-func Try(path string, o Options) (err error) {
-	c, err := checkpoint.Open(path, o.values())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
-	_, _, _, err = prepare(c, o)
-	return err
-}
-
 func (o Options) values() checkpoint.Values {
 	if o.DType == Saved {
 		return checkpoint.Model

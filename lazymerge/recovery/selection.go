@@ -49,17 +49,6 @@ func adapterNames(tensors []*checkpoint.Tensor) (names, types []string) {
 	return slices.Sorted(maps.Keys(byName)), slices.Sorted(maps.Keys(byType))
 }
 
-// HoldsAdapter reports whether a checkpoint can be opened and has tensors named as those
-// of an adapter. No values are read.
-func HoldsAdapter(path string) bool {
-	c, err := checkpoint.Open(path, checkpoint.Masters)
-	if err != nil {
-		return false
-	}
-	_, types := adapterNames(c.Tensors)
-	return c.Close() == nil && len(types) > 0
-}
-
 // chooseAdapter settles which adapter is meant. Error: *ChoiceError.
 func chooseAdapter(path, asked string, names []string) (string, error) {
 	switch {

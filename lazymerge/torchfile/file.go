@@ -19,6 +19,7 @@ type File struct {
 	root    any
 	big     bool // the storages are big-endian
 	folder  string
+	pickled int64
 }
 
 // Open maps the file at path and reads its pickles. Errors: *Error, *fs.PathError.
@@ -83,6 +84,10 @@ func (f *File) Path() string { return f.mapping.Path() }
 // saves, "archive" where it cannot know; "" of the older format.
 func (f *File) Folder() string { return f.folder }
 
+// Pickled is the length in bytes of what was read to describe the storages; what Root
+// takes is a small multiple of it.
+func (f *File) Pickled() int64 { return f.pickled }
+
 // Size is the size of the file in bytes.
 func (f *File) Size() int64 { return f.mapping.Size() }
 
@@ -131,7 +136,7 @@ func (f *File) loadZip() error {
 	if err := data.verify(context.Background(), f.in); err != nil {
 		return err
 	}
-	f.folder = a.folder
+	f.folder, f.pickled = a.folder, data.size
 	l := &loader{file: f, storages: make(map[string]*Storage)}
 	l.locate = func(s *Storage) error { return a.storage(s) }
 	f.root, err = l.decode(bufio.NewReader(io.NewSectionReader(f.in, data.data, data.size)))

@@ -39,7 +39,8 @@ func (f *File) loadLegacy() error {
 	if !ok {
 		return problem(BadPickle, "the keys of the storages are no list")
 	}
-	return l.place(list.Items, counted.n-int64(in.Buffered()))
+	f.pickled = counted.n - int64(in.Buffered())
+	return l.place(list.Items, f.pickled)
 }
 
 // counter counts the bytes that were read.
