@@ -286,9 +286,7 @@ func wholeModel(file, tensor, message string) Finding {
 	}
 	f := finding("weights-whole-model", file, tensor, message, v)
 	if recovery.HoldsAdapter(file) {
-		s := shards{root: filepath.Dir(file), path: file, what: "the adapter's tensors are in the model"}
-		s.try()
-		f.Fix = s.way(s.root) + "\n" + f.Fix
+		f.Fix = rebuild(filepath.Dir(file), file, "the adapter's tensors are in the model") + "\n" + f.Fix
 	}
 	return f
 }
@@ -417,7 +415,11 @@ func explainModeldir(err error) []Finding {
 	case *modeldir.NotFoundError:
 		return one(explainNotFound(e))
 	case *modeldir.NotModelError:
-		return one(finding(foundCodes[e.Found], e.Path, "", e.Error(), nil))
+		f := finding(foundCodes[e.Found], e.Path, "", e.Error(), nil)
+		if e.Found == modeldir.FoundOtherFormat && recovery.HoldsAdapter(e.Path) {
+			f.Fix = rebuild(e.Path, e.Path, "a model in training lies there, with an adapter") + "\n" + f.Fix
+		}
+		return one(f)
 	case *modeldir.ConfigError:
 		return one(finding("base-config-broken", e.Path, "", e.Error(), nil))
 	case *modeldir.NotAdapterError:
@@ -522,8 +524,6 @@ var faultCodes = map[modeldir.Fault]string{
 // holds one.
 func inCheckpoint(e *modeldir.NotAdapterError) Finding {
 	f := finding("checkpoint-no-adapter", e.Path, "", e.Error(), nil)
-	s := shards{root: e.Path, path: e.Path, what: "a training checkpoint lies there"}
-	s.try()
-	f.Fix = s.way(e.Path) + "\n" + f.Fix
+	f.Fix = rebuild(e.Path, e.Path, "a training checkpoint lies there") + "\n" + f.Fix
 	return f
 }

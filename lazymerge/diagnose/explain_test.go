@@ -146,6 +146,13 @@ func TestNearbyOutput(t *testing.T) {
 			},
 			[]string{"several adapters (default, policy)", "lorafs recover --adapter default ", "out/checkpoint-2 "}, nil,
 		},
+		"of another run": {
+			func(f map[string]string) {
+				stored(t, f, "other", "stage1-world2-bf16/checkpoint-2/global_step2")
+				f["other/adapter_config.json"] = loraConfig
+			},
+			nil, []string{"lorafs recover"},
+		},
 		"one that is broken": {
 			func(f map[string]string) {
 				zero(f, 2)
@@ -328,6 +335,13 @@ func TestNothingToRecover(t *testing.T) {
 	dir := dirOf(t, map[string]string{"a/adapter_config.json": loraConfig, "a/adapter_model.safetensors": goodFile, "b/x": ""})
 	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "a")}, "checkpoint-not-found", []string{"It is an adapter", "lorafs check"}, nil)
 	checkFix(t, &checkpoint.NotFoundError{Path: filepath.Join(dir, "b")}, "checkpoint-not-found", []string{"Name the directory"}, nil)
+}
+
+// TestTorchModelWithAdapter: what is no base in a format that is read may hold an adapter.
+func TestTorchModelWithAdapter(t *testing.T) {
+	dir := filepath.Join(realCheckpoints, "plain-sharded/checkpoint-2")
+	_, err := modeldir.OpenBase(dir)
+	checkFix(t, err, "base-other-format", []string{"lorafs recover --alpha ALPHA ", "plain-sharded/checkpoint-2 "}, nil)
 }
 
 // TestStateOfAccelerate: a directory of save_state holds no adapter, and what to make one of.

@@ -202,6 +202,13 @@ func (s shards) way(dir string) string {
 	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. %s", of, s.what, intro), s.path, flag, s.root, dir)
 }
 
+// rebuild is the way to the adapter of a checkpoint that was found itself.
+func rebuild(root, path, what string) string {
+	s := shards{root: root, path: path, what: what}
+	s.try()
+	return s.way(root)
+}
+
 // recovering says by intro and a command how the adapter of a checkpoint is rebuilt, or
 // where that was done before. flag is what recover needs, root and dir are as in recoveredTo.
 func recovering(intro, checkpoint, flag, root, dir string) string {

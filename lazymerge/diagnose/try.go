@@ -80,7 +80,8 @@ func stateIn(root string) (shards, bool) {
 	}
 	for _, name := range names[:min(len(names), maxBelow)] {
 		below := filepath.Join(root, name)
-		if !checkpointStep.MatchString(name) && slices.ContainsFunc(listDir(below), stepFile.MatchString) {
+		if files := listDir(below); slices.ContainsFunc(files, stepFile.MatchString) &&
+			!checkpointStep.MatchString(name) && !slices.Contains(files, "adapter_config.json") { // of another run
 			paths = append(paths, below)
 		}
 	}
