@@ -136,7 +136,11 @@ func (p *partsPlanner) place(index *diffusion.Index, e placedEdit) error {
 	}
 	for _, at := range places {
 		placed := e
-		placed.how, placed.segment = at.How, segment(at.Rows)
+		placed.how, placed.segment, placed.turned = at.How, segment(at.Rows), at.Turned
+		if low, ok := e.Transform.(transform.LowRank); ok && at.Turned {
+			low.Layer = transform.Linear // a convolution is never stored so
+			placed.Transform = low
+		}
 		if err := p.claim(e.Adapter, at, nameOf(e.Edit)); err != nil {
 			return err
 		}

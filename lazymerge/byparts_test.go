@@ -5,15 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"lorafs/cache"
 	"lorafs/lazymerge"
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
@@ -49,7 +53,8 @@ func madeUp(t *testing.T, name string, shapes map[string][]int64) string {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 1))
 	var tensors []*safetensors.Tensor
-	for key, shape := range shapes {
+	for _, key := range slices.Sorted(maps.Keys(shapes)) {
+		shape := shapes[key]
 		info := safetensors.Info{Name: key, DType: safetensors.F32, Shape: shape}
 		n, err := info.Elements()
 		if err != nil {
@@ -178,5 +183,62 @@ func TestSegmentsRefused(t *testing.T) {
 	m, err = openMadeUp(t, pieces, map[string][]int64{"lora_unet_double_blocks_0_img_attn_qkv.oft_blocks": {6, 4, 4}}, lazymerge.Options{})
 	if err != nil || m.Report().Merged != 3 {
 		t.Errorf("blocks inside of each tensor: %v", err)
+	}
+}
+
+// TestTurned: OpenCLIP's projection of text lies as the transpose of transformers' in a
+// checkpoint; its square tells nothing.
+func TestTurned(t *testing.T) {
+	const prefix, key = "conditioner.embedders.1.model.", "lora_te2_text_projection."
+	base := map[string][]int64{prefix + "text_projection": {8, 8}, prefix + "transformer.resblocks.0.mlp.c_fc.weight": {8, 8}}
+	factors := map[string][]int64{key + "lora_down.weight": {2, 8}, key + "lora_up.weight": {8, 2}}
+	m, err := openMadeUp(t, base, factors, lazymerge.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(path, tensor string) func(i int) float32 {
+		f, err := safetensors.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return func(i int) float32 { return valueAt(t, f, tensor, int64(i)) }
+	}
+	merged := filepath.Join(t.TempDir(), "merged.safetensors")
+	writeText(t, merged, string(readAll(t, m, "base.safetensors")))
+	got, w := read(merged, prefix+"text_projection"), read(madeUp(t, "base.safetensors", base), prefix+"text_projection")
+	adapter := madeUp(t, "adapter.safetensors", factors)
+	down, up := read(adapter, key+"lora_down.weight"), read(adapter, key+"lora_up.weight")
+	for out := range 8 {
+		for in := range 8 {
+			delta := up(2*out)*down(in) + up(2*out+1)*down(8+in)
+			if want := w(8*in+out) + delta; math.Abs(float64(got(8*in+out)-want)) > 1e-5 {
+				t.Fatalf("input %d, output %d: %v, want %v", in, out, got(8*in+out), want)
+			}
+		}
+	}
+	var layer *transform.LayerError
+	for _, other := range []map[string][]int64{{key + "set_weight": {8, 8}}, {key + "oft_blocks": {2, 4, 4}}} {
+		if _, err := openMadeUp(t, base, other, lazymerge.Options{}); !errors.As(err, &layer) || !strings.Contains(err.Error(), "transpose") {
+			t.Errorf("%v: %v", other, err)
+		}
+	}
+}
+
+// TestStackOfDivisions: one adapter has the whole of a tensor, another some of its rows.
+// Their sum is rounded once, whichever comes first.
+func TestStackOfDivisions(t *testing.T) {
+	base := madeUp(t, "base.safetensors", fluxBase)
+	whole := madeUp(t, "whole.safetensors", lora("diffusion_model.double_blocks.0.img_attn.qkv", 24, 8))
+	rows := madeUp(t, "rows.safetensors", lora("transformer.transformer_blocks.0.attn.to_k", 8, 8))
+	merged := func(ref string) []byte {
+		return readAll(t, openPair(t, base, ref, lazymerge.Options{}), "base.safetensors")
+	}
+	both := merged(whole + "+" + rows)
+	if !bytes.Equal(both, merged(rows+"+"+whole)) {
+		t.Error("the order changes the sum")
+	}
+	if bytes.Equal(both, merged(whole)) || bytes.Equal(both, merged(rows)) {
+		t.Error("one of the two is not applied")
 	}
 }

@@ -31,6 +31,7 @@ type placedEdit struct {
 	how     string
 	part    part
 	segment segment
+	turned  bool         // the tensor is the transpose of the parameter
 	plane   int64        // 1 + index of a matrix along the tensor's first dimension; 0: the tensor
 	terms   []placedEdit // of an edit that several of a stack make
 }
@@ -62,7 +63,19 @@ func (e placedEdit) bind(p transform.Param, r transform.Rounding) (boundEdit, er
 	return be, nil
 }
 
+// turns tells whether a transform takes a transposed weight.
+func turns(t transform.Transform) bool {
+	switch t.(type) {
+	case transform.LowRank, transform.Factors, transform.Addition, transform.Combination, transform.Total:
+		return true
+	}
+	return false
+}
+
 func (e placedEdit) fit(p transform.Param, r transform.Rounding) (transform.Bound, error) {
+	if e.turned && !turns(e.Transform) {
+		return nil, &transform.LayerError{Tensor: p.Name, Transform: e.Transform.Describe().Type + " of a weight that is stored as its transpose", Layer: transform.Linear}
+	}
 	switch {
 	case e.plane > 0:
 		return bindPlane(e.plane-1, e.Transform, p, r)
@@ -387,7 +400,7 @@ func (p *planner) bindEdits(o *output, edits []placedEdit, r transform.Rounding,
 		return nil, err
 	}
 	var chain []boundEdit
-	for _, e := range edits {
+	for _, e := range p.onWhole(o, edits, r) {
 		be, err := e.bind(p.param(o, e, overflow), r)
 		if err != nil {
 			return nil, p.editError(o, e, err)
@@ -402,7 +415,7 @@ func (p *planner) bindEdits(o *output, edits []placedEdit, r transform.Rounding,
 
 // param describes the tensor that an edit is fitted to.
 func (p *planner) param(o *output, e placedEdit, allowNonFinite bool) transform.Param {
-	conv1D := p.names.Conv1D(e.Module)
+	conv1D := e.turned || p.names.Conv1D(e.Module)
 	return transform.Param{
 		Info: o.info, Conv1D: conv1D, Straight: p.recipe.ByPart && !conv1D,
 		AllowNonFinite: allowNonFinite, Beside: p.beside(e),
@@ -437,6 +450,10 @@ func (p *planner) beside(e placedEdit) transform.Rows {
 // bindReplace makes the adapter's tensor the source. Only the number of rows may
 // change (a resized vocabulary, another number of labels).
 func (p *planner) bindReplace(o *output, e placedEdit, r transform.Replace) error {
+	if e.turned {
+		_, err := e.fit(transform.Param{Info: o.info}, transform.PEFT)
+		return p.editError(o, e, err)
+	}
 	got, want := r.Value.Shape, o.info.Shape
 	misfit := func() error {
 		return p.editError(o, e, &transform.ShapeError{Tensor: o.name, Want: want, Got: got})

@@ -281,6 +281,40 @@ func (p *planner) addUp(o *output, chain []boundEdit, r transform.Rounding, over
 	return out, nil
 }
 
+// onWhole makes edits of some rows edits of the whole tensor where another one is, so that
+// they can be added up. That is done for low-rank deltas of a layer.
+func (p *planner) onWhole(o *output, edits []placedEdit, r transform.Rounding) []placedEdit {
+	whole := func(e placedEdit) bool { return samePlace(e, placedEdit{}) }
+	if p.opt.stack == nil || r != transform.Once || len(o.info.Shape) != 2 || !slices.ContainsFunc(edits, whole) {
+		return edits
+	}
+	edits = slices.Clone(edits)
+	for i := range edits {
+		e := &edits[i]
+		low, ok := e.Transform.(transform.LowRank)
+		rows, some := e.rows(o.info.Shape[0])
+		if !ok || !some || low.Layer > transform.Conv || len(low.A.Shape) != 2 || len(low.B.Shape) != 2 || low.B.Shape[0] != rows.Whole {
+			continue
+		}
+		e.Transform = transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: low.Layer, Experts: 1,
+			Run: transform.Run{At: rows.First, Stride: 1, First: rows.From, Count: rows.Count}}
+		e.segment, e.part = segment{}, part{}
+	}
+	return edits
+}
+
+// rows are those of the tensor that the edit is of, where these are not all.
+func (e placedEdit) rows(total int64) (s segment, some bool) {
+	switch {
+	case e.plane > 0:
+		return s, false
+	case e.part.some():
+		first, count := e.part.rows(total)
+		return segment{First: first, Count: count, Whole: count}, true
+	}
+	return e.segment, e.segment.some()
+}
+
 // samePlace says that two edits of a tensor are of the same rows.
 func samePlace(a, b placedEdit) bool {
 	return a.part == b.part && a.segment == b.segment && a.plane == b.plane

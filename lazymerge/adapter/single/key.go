@@ -104,7 +104,8 @@ func parseKey(key string) (target, role, bool) {
 
 var (
 	// flatStem is a name with underscores for dots: sd-scripts' and LyCORIS' prefixes.
-	flatStem = regexp.MustCompile(`^((?:lora|oft|lycoris)_(unet|transformer|prior|te[123]?|text_encoder(?:_[123])?)|lycoris)_([^.]+)$`)
+	// VideoX-Fun writes two behind them.
+	flatStem = regexp.MustCompile(`^((?:lora|oft|lycoris)_(unet|transformer|prior|te[123]?|text_encoder(?:_[123])?)|lycoris)_+([^.]+)$`)
 	// comfyStem is a name of a text encoder in ComfyUI's checkpoints.
 	comfyStem = regexp.MustCompile(`^(text_encoders\.(clip_l|clip_g|t5xxl|umt5xxl)\.transformer)\.(.+)$`)
 	// partStem is a name that begins with the component it belongs to.
@@ -131,7 +132,7 @@ const peftPrefix = "base_model.model."
 
 // unwrap drops the names of wrappers that training puts around a model.
 func unwrap(stem string) string {
-	for _, w := range []string{peftPrefix, "_orig_mod.", "module."} {
+	for _, w := range []string{peftPrefix, "_orig_mod.", "module.", "pipe.dit."} { // the last is DiffSynth's
 		stem = strings.TrimPrefix(stem, w)
 	}
 	return strings.ReplaceAll(stem, "._orig_mod.", ".")

@@ -2,6 +2,7 @@ package single
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"lorafs/lazymerge/transform"
@@ -16,41 +17,71 @@ var digits = regexp.MustCompile(`\d+`)
 // like is what modules have in common that are the same but for their numbers.
 func (l *layer) like(a string) string { return a + " " + digits.ReplaceAllString(l.name(), "#") }
 
+// companions are tensors of a second parameter, or of the only one.
+var companions = []role{roleUpBias, roleDiff, roleDiffBias, roleNorm, roleNormBias}
+
 // checkLikes refuses a module that lacks an optional tensor which the others of its kind
-// have: it would be merged at another scale, or without its magnitude. Errors:
-// *peft.MissingTensorError.
+// have: it would be merged at another scale, or without its magnitude, or its bias would
+// stay the base's. Errors: *peft.MissingTensorError.
 func (p *parser) checkLikes() error {
 	for _, r := range optional {
-		holder := make(map[string]*layer)
-		for _, l := range p.layers {
-			if l.has(r) {
-				holder[l.like(l.marks())] = l
-			}
+		if err := p.checkRole(r, (*layer).marks, false); err != nil {
+			return err
 		}
-		for _, l := range p.layers {
-			other := holder[l.like(l.marks())]
-			if other == nil || l.has(r) {
-				continue
-			}
-			err := p.missing(l, r)
-			if !p.opt.AllowMissing {
-				return err
-			}
-			p.warn(transform.ModulesLost, l.name(), "taken as it is: %v", err)
+	}
+	for _, r := range companions {
+		if err := p.checkRole(r, (*layer).main, true); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkRole compares the modules that kind says are alike. most: only where no more lack
+// the tensor than have it, since programs that extract an adapter leave small ones out.
+func (p *parser) checkRole(r role, kind func(*layer) string, most bool) error {
+	have, lack := make(map[string]int), make(map[string]int)
+	for _, l := range p.layers {
+		if l.has(r) {
+			have[l.like(kind(l))]++
+		} else {
+			lack[l.like(kind(l))]++
+		}
+	}
+	for _, l := range p.layers {
+		like := l.like(kind(l))
+		if l.has(r) || have[like] == 0 || most && lack[like] > have[like] {
+			continue
+		}
+		err := p.missing(l, r)
+		if !p.opt.AllowMissing {
+			return err
+		}
+		p.warn(transform.ModulesLost, l.name(), "taken as it is: %v", err)
+	}
+	return nil
+}
+
+// main names what a module has beside companions, and the spelling of these.
+func (l *layer) main() string {
+	var names []string
+	for _, a := range algorithms {
+		if !slices.ContainsFunc(a.marks, func(r role) bool { return slices.Contains(companions, r) }) && slices.ContainsFunc(a.marks, l.has) {
+			names = append(names, a.name)
+		}
+	}
+	if l.has(roleNorm) || l.has(roleNormBias) {
+		names = append(names, "norm")
+	}
+	return strings.Join(names, "+")
 }
 
 // marks name the algorithms of a module.
 func (l *layer) marks() string {
 	var names []string
 	for _, a := range algorithms {
-		for _, r := range a.marks {
-			if l.has(r) {
-				names = append(names, a.name)
-				break
-			}
+		if slices.ContainsFunc(a.marks, l.has) {
+			names = append(names, a.name)
 		}
 	}
 	return strings.Join(names, "+")

@@ -118,6 +118,8 @@ func TestSpellings(t *testing.T) {
 		"transformer._orig_mod.transformer_blocks.0.attn.to_q.lora_A.weight":                    {"transformer", "transformer_blocks.0.attn.to_q", false, roleDown},
 		"lora_unet_down_blocks_1_resnets_0_conv1.lora_mid.weight":                               {"unet", "down_blocks_1_resnets_0_conv1", true, roleMid},
 		"text_encoders.clip_g.transformer.text_model.encoder.layers.0.mlp.fc1.lora_up.weight":   {"clip_g", "text_model.encoder.layers.0.mlp.fc1", false, roleUp},
+		"lora_unet__blocks_0_ffn_0.lora_up.weight":                                              {"unet", "blocks_0_ffn_0", true, roleUp},
+		"pipe.dit.blocks.0.ffn.0.lora_B.default.weight":                                         {"", "blocks.0.ffn.0", false, roleUp},
 		"lora_unet_x.a1.weight":                                                                 {"unet", "x", true, roleA1},
 		"lora_unet_x.weight":                                                                    {"unet", "x", true, roleIA3},
 	} {
@@ -272,6 +274,31 @@ func TestMixed(t *testing.T) {
 	want := "te:b.weight unet:a.weight unet:c.weight unet:d.bias unet:d.weight unet:e.bias unet:e.weight unet:f.bias unet:f.weight"
 	if strings.Join(got, " ") != want || r.Type != "LoRA + full + norm + bias" {
 		t.Errorf("%s: %v\nwant %s", r.Type, got, want)
+	}
+}
+
+// TestLostCompanion: of a module's two parameters one is lost.
+func TestLostCompanion(t *testing.T) {
+	whole := []item{
+		it("lora_unet_b_0_n.w_norm", 4), it("lora_unet_b_0_n.b_norm", 4), it("lora_unet_b_1_n.w_norm", 4), it("lora_unet_b_1_n.b_norm", 4),
+		it("unet.b.0.f.diff", 4, 6), it("unet.b.0.f.diff_b", 4), it("unet.b.1.f.diff", 4, 6), it("unet.b.1.f.diff_b", 4),
+		it("unet.b.0.l.lora_A.weight", 2, 6), it("unet.b.0.l.lora_B.weight", 4, 2), it("unet.b.0.l.lora_B.bias", 4),
+		it("unet.b.1.l.lora_A.weight", 2, 6), it("unet.b.1.l.lora_B.weight", 4, 2), it("unet.b.1.l.lora_B.bias", 4),
+		it("unet.c.f.diff", 4, 6), // a layer without a bias, that has no like
+	}
+	if _, err := open(t, Options{}, nil, whole...); err != nil {
+		t.Fatal(err)
+	}
+	for _, lost := range []string{"lora_unet_b_1_n.w_norm", "lora_unet_b_0_n.b_norm", "unet.b.1.f.diff", "unet.b.0.f.diff_b", "unet.b.1.l.lora_B.bias"} {
+		rest := slices.DeleteFunc(slices.Clone(whole), func(i item) bool { return i.name == lost })
+		var missing *peft.MissingTensorError
+		if _, err := open(t, Options{}, nil, rest...); !errors.As(err, &missing) {
+			t.Errorf("%s: %v", lost, err)
+		}
+	}
+	few := []item{it("unet.b.0.f.diff", 4, 6), it("unet.b.0.f.diff_b", 4), it("unet.b.1.f.diff", 4, 6), it("unet.b.2.f.diff", 4, 6)}
+	if _, err := open(t, Options{}, nil, few...); err != nil {
+		t.Errorf("most without: %v", err)
 	}
 }
 

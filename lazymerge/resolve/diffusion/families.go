@@ -9,6 +9,7 @@ type family struct {
 	marks     []string
 	unless    string // a module that tells it from a family with the same marks
 	relations []relation
+	turned    []string // modules whose weight is stored as [in, out]
 }
 
 func (f family) fits(t *table) bool {
@@ -183,7 +184,8 @@ var families = []family{
 		renamed("final_layer.adaLN_modulation.1", "all_final_layer.2-1.adaLN_modulation.1"),
 	}, zImageBlocks("layers"), zImageBlocks("noise_refiner"), zImageBlocks("context_refiner"))},
 	// OpenCLIP's text model, in SD 2.x and SDXL checkpoints, and transformers' CLIP.
-	{marks: []string{"transformer.resblocks"}, relations: []relation{
+	// It multiplies by text_projection from the right; diffusers' conversion transposes it.
+	{marks: []string{"transformer.resblocks"}, turned: []string{"text_projection"}, relations: []relation{
 		renamed("token_embedding", "text_model.embeddings.token_embedding"),
 		renamed("positional_embedding", "text_model.embeddings.position_embedding"),
 		renamed("ln_final", "text_model.final_layer_norm"),

@@ -25,6 +25,7 @@ type Place struct {
 	Tensor    string
 	Rows      Rows
 	How       string // "exact" or "renamed"
+	Turned    bool   // the tensor is the transpose of the parameter
 }
 
 // Rows says which rows of a tensor are which rows of a parameter: [First,

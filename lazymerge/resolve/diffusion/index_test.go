@@ -38,6 +38,9 @@ func described(places []Place) string {
 		if p.Rows.Count > 0 {
 			s += fmt.Sprintf(" [%d,%d) is %d of %d", p.Rows.First, p.Rows.First+p.Rows.Count, p.Rows.From, p.Rows.Whole)
 		}
+		if p.Turned {
+			s += " turned"
+		}
 		parts = append(parts, s)
 	}
 	return strings.Join(parts, "; ")
@@ -60,11 +63,15 @@ var blocks = Component{Tensors: append(append(append(
 	tensors("conditioner.embedders.1.model.transformer.resblocks.0.mlp.c_fc", "conditioner.embedders.1.model.transformer.resblocks.0.attn.out_proj")...),
 	Tensor{"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight", []int64{24, 8}},
 	Tensor{"conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_bias", []int64{24}},
+	Tensor{"conditioner.embedders.1.model.text_projection", []int64{8, 8}},
 	Tensor{"first_stage_model.conv", []int64{8, 8}},
 )}
 
 var flux = Component{Tensors: append(tensors("double_blocks.0.img_attn.qkv 24×8", "single_blocks.0.linear1 56×8", "single_blocks.0.linear2 8×40",
 	"final_layer.adaLN_modulation.1 16×8", "double_blocks.0.img_mod.lin 48×8"), Tensor{"double_blocks.0.img_attn.norm.query_norm.scale", []int64{8}})}
+
+var fluxWhole = Component{Tensors: tensors("model.diffusion_model.double_blocks.0.img_attn.qkv 24×8",
+	"text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1", "text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q")}
 
 var fluxPipeline = []Component{
 	dir("text_encoder_2", "encoder.block.0.layer.0.SelfAttention.q"),
@@ -104,6 +111,8 @@ func TestFind(t *testing.T) {
 			"0 conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight [8,16) is 0 of 8"},
 		{[]Component{blocks}, "te2", "text_model_encoder_layers_0_self_attn_v_proj", "bias", true,
 			"0 conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_bias [16,24) is 0 of 8"},
+		{[]Component{blocks}, "te2", "text_projection", "weight", true, "0 conditioner.embedders.1.model.text_projection turned"},
+		{[]Component{fluxWhole}, "text_encoder_2", "encoder.block.0.layer.0.SelfAttention.q", "weight", false, "0 text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q.weight"},
 		{[]Component{flux}, "transformer", "transformer_blocks.0.attn.to_k", "weight", false, "0 double_blocks.0.img_attn.qkv.weight [8,16) is 0 of 8"},
 		{[]Component{flux}, "transformer", "single_transformer_blocks.0.proj_mlp", "bias", false, "0 single_blocks.0.linear1.bias [24,56) is 0 of 32"},
 		{[]Component{flux}, "", "single_blocks.0.qkv", "weight", false, "0 single_blocks.0.linear1.weight [0,24) is 0 of 24"},

@@ -1,6 +1,9 @@
 package diffusion
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // The roles of a pipeline's components, by which adapters may name them.
 const (
@@ -85,6 +88,11 @@ func regions(index int, c Component) []*region {
 	}
 	if found == nil {
 		return []*region{rest}
+	}
+	// Without another second encoder T5 is the second, as of Flux.
+	t5 := bySection["text_encoders.t5xxl.transformer."]
+	if t5 != nil && !slices.ContainsFunc(found, func(r *region) bool { return slices.Contains(r.roles, text2) }) {
+		t5.roles = []string{text2, text3}
 	}
 	return found
 }

@@ -50,7 +50,7 @@ func (t *table) divide(r relation, module, number string) {
 	counts := r.cut.counts(rows, cols, len(r.many))
 	first := int64(0)
 	for i, count := range counts {
-		t.add(fill(r.many[i], number), piece{stem, Rows{First: first, Count: count, Whole: count}})
+		t.add(fill(r.many[i], number), piece{stem: stem, rows: Rows{First: first, Count: count, Whole: count}})
 		first += count
 	}
 }
@@ -102,7 +102,7 @@ func (t *table) join(r relation, number string) {
 		if rows == 0 {
 			return
 		}
-		pieces = append(pieces, piece{t.modules[module], Rows{Count: rows, From: whole}})
+		pieces = append(pieces, piece{stem: t.modules[module], rows: Rows{Count: rows, From: whole}})
 		whole += rows
 	}
 	for i := range pieces {
@@ -115,7 +115,7 @@ func (t *table) join(r relation, number string) {
 func swap(stem string, rows int64) []piece {
 	half := rows / 2
 	return []piece{
-		{stem, Rows{First: half, Count: half, From: 0, Whole: rows}},
-		{stem, Rows{First: 0, Count: half, From: half, Whole: rows}},
+		{stem: stem, rows: Rows{First: half, Count: half, From: 0, Whole: rows}},
+		{stem: stem, rows: Rows{First: 0, Count: half, From: half, Whole: rows}},
 	}
 }

@@ -9,8 +9,9 @@ import (
 // piece is a tensor that holds rows of a module's parameter. Its name is stem and
 // the parameter's name.
 type piece struct {
-	stem string
-	rows Rows
+	stem   string
+	rows   Rows
+	turned bool
 }
 
 // entry is what a name of a module means.
@@ -63,6 +64,7 @@ func newTable(r *region) *table {
 	for _, f := range families {
 		if f.fits(t) {
 			t.relate(f.relations)
+			t.turn(f.turned)
 		}
 	}
 	for name := range t.byName {
@@ -70,6 +72,15 @@ func newTable(r *region) *table {
 		t.flat[key] = append(t.flat[key], name)
 	}
 	return t
+}
+
+// turn notes which modules are stored as transposes: each as a tensor of its own name.
+func (t *table) turn(modules []string) {
+	for _, m := range modules {
+		if t.modules[m] == m {
+			t.byName[m] = entry{[]piece{{stem: m, turned: true}}, "exact"}
+		}
+	}
 }
 
 // add gives a module one more name. The disk's own names are never hidden.
@@ -122,7 +133,7 @@ func (t *table) place(e entry, param string) []Place {
 		default:
 			return nil
 		}
-		places = append(places, Place{Tensor: t.prefix + name, Rows: p.rows, How: e.how})
+		places = append(places, Place{Tensor: t.prefix + name, Rows: p.rows, How: e.how, Turned: p.turned})
 	}
 	return places
 }
