@@ -415,3 +415,45 @@ func TestPlaces(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnNames opens a step whose directory somebody has renamed.
+func TestOwnNames(t *testing.T) {
+	for name, step := range map[string]string{
+		"stage2-world2-fp16": "global_step2", "fsdp2-sharded": "pytorch_model_fsdp_0", "universal-stage3": "global_step2_universal",
+	} {
+		dir := copyCase(t, name)
+		truth, err := readAll(dir, checkpoint.Masters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removeMatching(t, dir, "latest")
+		rename(t, filepath.Join(dir, step), filepath.Join(dir, "best"))
+		if err := os.WriteFile(filepath.Join(dir, "adapter_model.safetensors"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{dir, filepath.Join(dir, "adapter_model.safetensors")} {
+			if got, err := readAll(path, checkpoint.Masters); err != nil || !sameValues(got, truth) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		if err := os.CopyFS(filepath.Join(dir, "other"), os.DirFS(filepath.Join(dir, "best"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := checkpoint.Open(dir, checkpoint.Masters); !errors.As(err, new(*checkpoint.NotFoundError)) {
+			t.Errorf("%s with two: %v", name, err)
+		}
+	}
+}
+
+// TestPeek gives up, whatever the kind of the descriptions.
+func TestPeek(t *testing.T) {
+	for _, name := range []string{"stage1-world2-bf16", "stage3-world2-bf16", "fsdp1-sharded", "fsdp1-full"} {
+		dir := copyCase(t, name)
+		if _, err := checkpoint.Peek(dir, checkpoint.Masters, 1<<20); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := checkpoint.Peek(dir, checkpoint.Masters, 100); !errors.Is(err, checkpoint.ErrLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -129,7 +129,11 @@ func TestModelValues(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			dir := copyCase(t, name)
-			removeMatching(t, dir, "_optim_states.pt") // which are not needed for it
+			lost := "_optim_states.pt" // which are not needed for it
+			if strings.HasPrefix(name, "stage1") {
+				lost = "zero_pp_rank_0_mp_rank_00" + lost
+			}
+			removeMatching(t, dir, lost)
 			c, err := checkpoint.Open(dir, checkpoint.Model)
 			if err != nil {
 				t.Fatal(err)
