@@ -14,7 +14,7 @@ type code struct {
 const (
 	fixUngathered = "Training must gather the weights when it saves. Under DeepSpeed ZeRO-3, set this in the DeepSpeed config and train on with resume_from_checkpoint (what DeepSpeed keeps in global_stepN is whole even where the adapter is not):\n" +
 		"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}\n" +
-		"Under accelerate, the same setting is zero3_save_16bit_model: true. transformers 5.0 and later gather adapters by themselves. " +
+		"Where accelerate's own YAML has the settings of DeepSpeed, it is called zero3_save_16bit_model: true there. transformers 5.0 and later gather adapters by themselves. " +
 		"Under FSDP, set fsdp_state_dict_type: FULL_STATE_DICT."
 	fixDownload = "Fetch the file again, for a repository of the Hugging Face hub with:\n" +
 		"\thf download ORG/NAME --force-download"
@@ -683,7 +683,7 @@ var codes = []code{
 		cause:    "With stage 3 each process holds only a part of the weights. When they are not gathered, the Trainer of transformers before 5.0 writes an adapter_model.safetensors without tensors (40 bytes); the values are in DeepSpeed's checkpoint only. transformers 5.0 and later gather adapters by themselves.",
 		fix: "Set this in the DeepSpeed config:\n" +
 			"\t\"zero_optimization\": {\"stage\": 3, \"stage3_gather_16bit_weights_on_model_save\": true}\n" +
-			"In accelerate's YAML, under deepspeed_config, the same setting is:\n" +
+			"Where accelerate's YAML has the settings itself and names no deepspeed_config_file, it is under deepspeed_config:\n" +
 			"\tzero3_save_16bit_model: true\n" +
 			"Or install a transformers that gathers adapters, and list it with the other packages of the run:\n" +
 			"\tpip install 'transformers>=5.0'",
