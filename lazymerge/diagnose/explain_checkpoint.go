@@ -59,8 +59,7 @@ func explainRanks(e *checkpoint.RanksError) Finding {
 	}
 	if s, ok := olderShards(e.Dir); ok {
 		out, _ := recoveredTo(s.root, "")
-		flag, _ := s.needs()
-		f.Fix += "\nOr go back to an older checkpoint of the run:\n\t" + recoverCommand(flag, s.path, out)
+		f.Fix += "\nOr go back to an older checkpoint of the run:\n\t" + recoverCommand(s.flags(), s.path, out)
 	}
 	return f
 }

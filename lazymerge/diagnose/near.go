@@ -53,9 +53,10 @@ type shards struct {
 	path  string // what is to be put together
 	what  string // what it is, for people
 	part  bool   // files of some ranks are missing
-	err   error  // why no adapter can be rebuilt without more being said, or at all
+	err   error  // why no adapter can be rebuilt
 	half  bool   // only the values that the model computed with are there
 	large bool   // it was not tried
+	needs []need // what recover has to be told
 }
 
 // nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
@@ -195,11 +196,10 @@ func (s shards) way(dir string) string {
 	if step := stepOf(s.root); s.root != dir && step >= 0 {
 		of = fmt.Sprintf(", as they were at step %d,", step)
 	}
-	flag, intro := s.needs()
-	if flag == "" && s.err != nil {
+	if s.err != nil {
 		return recovering(fmt.Sprintf("The trained values%s may be near: %s. As it is, no adapter can be rebuilt from it: %v. Once that is mended, this does:", of, s.what, s.err), s.path, "", s.root, dir)
 	}
-	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. %s", of, s.what, intro), s.path, flag, s.root, dir)
+	return recovering(fmt.Sprintf("The trained values%s need not be lost: %s. %s", of, s.what, s.intro()), s.path, s.flags(), s.root, dir)
 }
 
 // rebuild is the way to the adapter of a checkpoint that was found itself.
@@ -210,21 +210,18 @@ func rebuild(root, path, what string) string {
 }
 
 // recovering says by intro and a command how the adapter of a checkpoint is rebuilt, or
-// where that was done before. flag is what recover needs, root and dir are as in recoveredTo.
-func recovering(intro, checkpoint, flag, root, dir string) string {
+// where that was done before. flags are what recover needs, root and dir are as in recoveredTo.
+func recovering(intro, checkpoint, flags, root, dir string) string {
 	out, done := recoveredTo(root, dir)
 	if done {
 		return fmt.Sprintf("The trained values are not lost: the adapter was recovered already, in %s:\n\t%s", out, CheckCommand("", out))
 	}
-	return intro + "\n\t" + recoverCommand(flag, checkpoint, out)
+	return intro + "\n\t" + recoverCommand(flags, checkpoint, out)
 }
 
-// recoverCommand recovers with a flag, "" for none.
-func recoverCommand(flag, checkpoint, out string) string {
-	if flag != "" {
-		flag += " "
-	}
-	return fmt.Sprintf("lorafs recover %s%s %s", flag, Quote(checkpoint), Quote(out))
+// recoverCommand recovers with flags, which end in a space.
+func recoverCommand(flags, checkpoint, out string) string {
+	return fmt.Sprintf("lorafs recover %s%s %s", flags, Quote(checkpoint), Quote(out))
 }
 
 // CheckCommand is what says whether an adapter fits a base, "" for one that is not known.

@@ -21,53 +21,92 @@ var (
 	plainState = regexp.MustCompile(`^(pytorch_model\.bin|model\.safetensors)(\.index\.json)?$`)
 )
 
+// need is what recover has to be told of a checkpoint.
+type need struct {
+	flag string // with its value
+	why  string // a sentence, for people
+}
+
 // try finds out whether recover can make an adapter of the checkpoint, and what it needs.
 func (s *shards) try() {
 	if s.part {
 		return
 	}
-	s.err = recovery.Try(s.path, recovery.Options{})
-	if s.large = errors.Is(s.err, checkpoint.ErrLarge); s.large {
-		s.err = nil
+	o := recovery.Options{}
+	for s.err = recovery.Try(s.path, o); s.err != nil; s.err = recovery.Try(s.path, o) {
+		n, ok := s.needed(&o)
+		if !ok {
+			break
+		}
+		if s.needs = append(s.needs, n); o.Config != "" { // one that is to be found
+			s.err = nil
+			return
+		}
 	}
 	var ranks *checkpoint.RanksError
-	if !errors.As(s.err, &ranks) {
-		return
+	switch {
+	case errors.Is(s.err, checkpoint.ErrLarge):
+		s.large, s.err = true, nil
+	case errors.As(s.err, &ranks):
+		s.part, s.what = true, fmt.Sprintf("%s; %v", s.what, ranks)
 	}
-	if err := recovery.Try(s.path, recovery.Options{DType: recovery.Saved}); err == nil {
-		s.half, s.err = true, nil
-		return
-	}
-	s.part, s.what = true, fmt.Sprintf("%s; %v", s.what, ranks)
 }
 
-// usable tells whether an adapter can be rebuilt, whole whether all its values are there.
-func (s shards) usable() bool {
-	flag, _ := s.needs()
-	return !s.part && (s.err == nil || flag != "")
-}
-
-func (s shards) whole() bool { return s.usable() && !s.half }
-
-// needs is the flag without which recover does not do, "" for none, and how a command
-// with it is introduced.
-func (s shards) needs() (flag, intro string) {
+// needed changes the options that failed with s.err to those with which recover may do.
+func (s *shards) needed(o *recovery.Options) (n need, ok bool) {
 	var (
+		ranks  *checkpoint.RanksError
 		alpha  *recovery.AlphaError
 		config *recovery.ConfigError
 		choice *recovery.ChoiceError
 	)
 	switch {
-	case s.half:
-		return "--dtype saved", "Of the optimizer files are missing; this rebuilds the adapter from the values that the model computed with:"
-	case errors.As(s.err, &alpha):
-		return "--alpha ALPHA", "There is no adapter_config.json, and lora_alpha is in no tensor: it has to be said. This rebuilds the adapter:"
+	case errors.As(s.err, &ranks) && ranks.OneFile && o.DType != recovery.Saved:
+		o.DType, s.half = recovery.Saved, true
+		return need{"--dtype saved", "Of the optimizer files are missing, so the values are those that the model computed with."}, true
+	case errors.As(s.err, &alpha) && o.Alpha == "":
+		o.Alpha = "1"
+		return need{"--alpha ALPHA", "There is no adapter_config.json, and lora_alpha is in no tensor: it has to be said."}, true
 	case errors.As(s.err, &config):
-		return "--config adapter_config.json", "There is no adapter_config.json; with that of another checkpoint or of the training script this rebuilds the adapter:"
-	case errors.As(s.err, &choice) && len(choice.Names) > 0:
-		return "--adapter " + Quote(choice.Names[0]), fmt.Sprintf("It holds several adapters (%s). This rebuilds one of them:", strings.Join(choice.Names, ", "))
+		o.Config = "adapter_config.json"
+		return need{"--config " + o.Config, "There is no adapter_config.json: it has to come from another checkpoint or from the training script."}, true
+	case errors.As(s.err, &choice) && o.Adapter == "":
+		o.Adapter = s.readiest(choice.Names)
+		return need{"--adapter " + Quote(o.Adapter), fmt.Sprintf("It holds several adapters (%s), of which one has to be named.", strings.Join(choice.Names, ", "))}, true
 	}
-	return "", "This rebuilds the adapter from it:"
+	return need{}, false
+}
+
+// readiest is the adapter of several that can be rebuilt without more.
+func (s *shards) readiest(names []string) string {
+	for _, name := range names {
+		if recovery.Try(s.path, recovery.Options{Adapter: name}) == nil {
+			return name
+		}
+	}
+	return names[0]
+}
+
+// usable tells whether an adapter can be rebuilt, whole whether all its values are there.
+func (s shards) usable() bool { return !s.part && s.err == nil }
+func (s shards) whole() bool  { return s.usable() && !s.half }
+
+// flags are what recover needs, with a space behind, "" for nothing.
+func (s shards) flags() string {
+	text := ""
+	for _, n := range s.needs {
+		text += n.flag + " "
+	}
+	return text
+}
+
+// intro introduces the command that rebuilds the adapter.
+func (s shards) intro() string {
+	text := ""
+	for _, n := range s.needs {
+		text += n.why + " "
+	}
+	return text + "This rebuilds the adapter from it:"
 }
 
 // stateIn finds what the others do not: files of a step in a directory of another name, and
