@@ -1,6 +1,9 @@
 package diffusion
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // family is the relations between two namings of one architecture. They hold for a
 // region that has one of the marks, a module of either naming that no other
@@ -85,48 +88,9 @@ var families = []family{
 		renamed("single_blocks.{}.linear1", "single_transformer_blocks.{}.attn.to_qkv_mlp_proj"),
 		renamed("single_blocks.{}.linear2", "single_transformer_blocks.{}.attn.to_out"),
 	}},
-	// HunyuanVideo, whose single blocks are Flux': diffusers'
-	// convert_hunyuan_video_transformer_to_diffusers.
-	{marks: []string{"txt_in.individual_token_refiner", "context_embedder.token_refiner"}, relations: []relation{
-		renamed("img_in.proj", "x_embedder.proj"),
-		renamed("time_in.mlp.0", "time_text_embed.timestep_embedder.linear_1"),
-		renamed("time_in.mlp.2", "time_text_embed.timestep_embedder.linear_2"),
-		renamed("guidance_in.mlp.0", "time_text_embed.guidance_embedder.linear_1"),
-		renamed("guidance_in.mlp.2", "time_text_embed.guidance_embedder.linear_2"),
-		renamed("txt_in.t_embedder.mlp.0", "context_embedder.time_text_embed.timestep_embedder.linear_1"),
-		renamed("txt_in.t_embedder.mlp.2", "context_embedder.time_text_embed.timestep_embedder.linear_2"),
-		renamed("txt_in.c_embedder.linear_1", "context_embedder.time_text_embed.text_embedder.linear_1"),
-		renamed("txt_in.c_embedder.linear_2", "context_embedder.time_text_embed.text_embedder.linear_2"),
-		renamed("txt_in.input_embedder", "context_embedder.proj_in"),
-		renamed("txt_in.individual_token_refiner.blocks.{}.norm1", "context_embedder.token_refiner.refiner_blocks.{}.norm1"),
-		renamed("txt_in.individual_token_refiner.blocks.{}.norm2", "context_embedder.token_refiner.refiner_blocks.{}.norm2"),
-		{one: "txt_in.individual_token_refiner.blocks.{}.self_attn_qkv", many: []string{
-			"context_embedder.token_refiner.refiner_blocks.{}.attn.to_q", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_k",
-			"context_embedder.token_refiner.refiner_blocks.{}.attn.to_v"}},
-		renamed("txt_in.individual_token_refiner.blocks.{}.self_attn_proj", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_out.0"),
-		renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc1", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.0.proj"),
-		renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc2", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.2"),
-		renamed("txt_in.individual_token_refiner.blocks.{}.adaLN_modulation.1", "context_embedder.token_refiner.refiner_blocks.{}.norm_out.linear"),
-		renamed("double_blocks.{}.img_mod.linear", "transformer_blocks.{}.norm1.linear"),
-		renamed("double_blocks.{}.txt_mod.linear", "transformer_blocks.{}.norm1_context.linear"),
-		{one: "double_blocks.{}.img_attn_qkv", many: []string{
-			"transformer_blocks.{}.attn.to_q", "transformer_blocks.{}.attn.to_k", "transformer_blocks.{}.attn.to_v"}},
-		{one: "double_blocks.{}.txt_attn_qkv", many: []string{
-			"transformer_blocks.{}.attn.add_q_proj", "transformer_blocks.{}.attn.add_k_proj", "transformer_blocks.{}.attn.add_v_proj"}},
-		renamed("double_blocks.{}.img_attn_q_norm", "transformer_blocks.{}.attn.norm_q"),
-		renamed("double_blocks.{}.img_attn_k_norm", "transformer_blocks.{}.attn.norm_k"),
-		renamed("double_blocks.{}.txt_attn_q_norm", "transformer_blocks.{}.attn.norm_added_q"),
-		renamed("double_blocks.{}.txt_attn_k_norm", "transformer_blocks.{}.attn.norm_added_k"),
-		renamed("double_blocks.{}.img_attn_proj", "transformer_blocks.{}.attn.to_out.0"),
-		renamed("double_blocks.{}.txt_attn_proj", "transformer_blocks.{}.attn.to_add_out"),
-		renamed("double_blocks.{}.img_mlp.fc1", "transformer_blocks.{}.ff.net.0.proj"),
-		renamed("double_blocks.{}.img_mlp.fc2", "transformer_blocks.{}.ff.net.2"),
-		renamed("double_blocks.{}.txt_mlp.fc1", "transformer_blocks.{}.ff_context.net.0.proj"),
-		renamed("double_blocks.{}.txt_mlp.fc2", "transformer_blocks.{}.ff_context.net.2"),
-		renamed("single_blocks.{}.modulation.linear", "single_transformer_blocks.{}.norm.linear"),
-		renamed("single_blocks.{}.q_norm", "single_transformer_blocks.{}.attn.norm_q"),
-		renamed("single_blocks.{}.k_norm", "single_transformer_blocks.{}.attn.norm_k"),
-	}},
+	// HunyuanVideo, whose single blocks are Flux'. ComfyUI calls its modules as Flux' also
+	// where the authors do not.
+	{marks: []string{"txt_in.individual_token_refiner", "context_embedder.token_refiner"}, relations: alsoCalled(hunyuanVideo, comfyHunyuan)},
 	// SD 3: diffusers' convert_sd3_transformer_checkpoint_to_diffusers.
 	{marks: []string{"joint_blocks", "pos_embed.pos_embed"}, unless: "single_transformer_blocks", relations: []relation{
 		renamed("pos_embed", "pos_embed.pos_embed"),
@@ -232,4 +196,72 @@ func wanBlocks(blocks string) []relation {
 		renamed(blocks+".{}.ffn.0", blocks+".{}.ffn.net.0.proj"),
 		renamed(blocks+".{}.ffn.2", blocks+".{}.ffn.net.2"),
 	}
+}
+
+// hunyuanVideo is diffusers' convert_hunyuan_video_transformer_to_diffusers.
+var hunyuanVideo = []relation{
+	renamed("img_in.proj", "x_embedder.proj"),
+	renamed("time_in.mlp.0", "time_text_embed.timestep_embedder.linear_1"),
+	renamed("time_in.mlp.2", "time_text_embed.timestep_embedder.linear_2"),
+	renamed("guidance_in.mlp.0", "time_text_embed.guidance_embedder.linear_1"),
+	renamed("guidance_in.mlp.2", "time_text_embed.guidance_embedder.linear_2"),
+	renamed("txt_in.t_embedder.mlp.0", "context_embedder.time_text_embed.timestep_embedder.linear_1"),
+	renamed("txt_in.t_embedder.mlp.2", "context_embedder.time_text_embed.timestep_embedder.linear_2"),
+	renamed("txt_in.c_embedder.linear_1", "context_embedder.time_text_embed.text_embedder.linear_1"),
+	renamed("txt_in.c_embedder.linear_2", "context_embedder.time_text_embed.text_embedder.linear_2"),
+	renamed("txt_in.input_embedder", "context_embedder.proj_in"),
+	renamed("txt_in.individual_token_refiner.blocks.{}.norm1", "context_embedder.token_refiner.refiner_blocks.{}.norm1"),
+	renamed("txt_in.individual_token_refiner.blocks.{}.norm2", "context_embedder.token_refiner.refiner_blocks.{}.norm2"),
+	{one: "txt_in.individual_token_refiner.blocks.{}.self_attn_qkv", many: []string{
+		"context_embedder.token_refiner.refiner_blocks.{}.attn.to_q", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_k",
+		"context_embedder.token_refiner.refiner_blocks.{}.attn.to_v"}},
+	renamed("txt_in.individual_token_refiner.blocks.{}.self_attn_proj", "context_embedder.token_refiner.refiner_blocks.{}.attn.to_out.0"),
+	renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc1", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.0.proj"),
+	renamed("txt_in.individual_token_refiner.blocks.{}.mlp.fc2", "context_embedder.token_refiner.refiner_blocks.{}.ff.net.2"),
+	renamed("txt_in.individual_token_refiner.blocks.{}.adaLN_modulation.1", "context_embedder.token_refiner.refiner_blocks.{}.norm_out.linear"),
+	renamed("double_blocks.{}.img_mod.linear", "transformer_blocks.{}.norm1.linear"),
+	renamed("double_blocks.{}.txt_mod.linear", "transformer_blocks.{}.norm1_context.linear"),
+	{one: "double_blocks.{}.img_attn_qkv", many: []string{
+		"transformer_blocks.{}.attn.to_q", "transformer_blocks.{}.attn.to_k", "transformer_blocks.{}.attn.to_v"}},
+	{one: "double_blocks.{}.txt_attn_qkv", many: []string{
+		"transformer_blocks.{}.attn.add_q_proj", "transformer_blocks.{}.attn.add_k_proj", "transformer_blocks.{}.attn.add_v_proj"}},
+	renamed("double_blocks.{}.img_attn_q_norm", "transformer_blocks.{}.attn.norm_q"),
+	renamed("double_blocks.{}.img_attn_k_norm", "transformer_blocks.{}.attn.norm_k"),
+	renamed("double_blocks.{}.txt_attn_q_norm", "transformer_blocks.{}.attn.norm_added_q"),
+	renamed("double_blocks.{}.txt_attn_k_norm", "transformer_blocks.{}.attn.norm_added_k"),
+	renamed("double_blocks.{}.img_attn_proj", "transformer_blocks.{}.attn.to_out.0"),
+	renamed("double_blocks.{}.txt_attn_proj", "transformer_blocks.{}.attn.to_add_out"),
+	renamed("double_blocks.{}.img_mlp.fc1", "transformer_blocks.{}.ff.net.0.proj"),
+	renamed("double_blocks.{}.img_mlp.fc2", "transformer_blocks.{}.ff.net.2"),
+	renamed("double_blocks.{}.txt_mlp.fc1", "transformer_blocks.{}.ff_context.net.0.proj"),
+	renamed("double_blocks.{}.txt_mlp.fc2", "transformer_blocks.{}.ff_context.net.2"),
+	renamed("single_blocks.{}.modulation.linear", "single_transformer_blocks.{}.norm.linear"),
+	renamed("single_blocks.{}.q_norm", "single_transformer_blocks.{}.attn.norm_q"),
+	renamed("single_blocks.{}.k_norm", "single_transformer_blocks.{}.attn.norm_k"),
+}
+
+// comfyHunyuan turns the authors' name of a module into ComfyUI's
+// (supported_models.HunyuanVideo).
+var comfyHunyuan = strings.NewReplacer(
+	"txt_in.t_embedder.mlp.0", "txt_in.t_embedder.in_layer", "txt_in.t_embedder.mlp.2", "txt_in.t_embedder.out_layer",
+	"txt_in.c_embedder.linear_1", "txt_in.c_embedder.in_layer", "txt_in.c_embedder.linear_2", "txt_in.c_embedder.out_layer",
+	"_mod.linear", "_mod.lin", "modulation.linear", "modulation.lin",
+	"_attn_qkv", "_attn.qkv", "_attn_proj", "_attn.proj",
+	"_attn_q_norm", "_attn.norm.query_norm", "_attn_k_norm", "_attn.norm.key_norm",
+	".q_norm", ".norm.query_norm", ".k_norm", ".norm.key_norm",
+	"mlp.fc1", "mlp.0", "mlp.fc2", "mlp.2", "_in.mlp.0", "_in.in_layer", "_in.mlp.2", "_in.out_layer",
+)
+
+// alsoCalled adds relations of a third naming, in which the one of a relation has the name
+// that a replacer gives it.
+func alsoCalled(relations []relation, names *strings.Replacer) []relation {
+	all := slices.Clone(relations)
+	for _, r := range relations {
+		if name := names.Replace(r.one); name != r.one {
+			third := r
+			third.one = name
+			all = append(all, renamed(r.one, name), third)
+		}
+	}
+	return all
 }

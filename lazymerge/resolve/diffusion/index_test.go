@@ -73,6 +73,10 @@ var flux = Component{Tensors: append(tensors("double_blocks.0.img_attn.qkv 24×8
 var fluxWhole = Component{Tensors: tensors("model.diffusion_model.double_blocks.0.img_attn.qkv 24×8",
 	"text_encoders.clip_l.transformer.text_model.encoder.layers.0.mlp.fc1", "text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q")}
 
+var hunyuan = Component{Tensors: tensors("txt_in.individual_token_refiner", "txt_in.individual_token_refiner.blocks.0.mlp.fc1", "double_blocks.0.img_attn_qkv 24×8")}
+
+var hunyuanPipeline = dir("transformer", "context_embedder.token_refiner", "context_embedder.token_refiner.refiner_blocks.0.attn.to_out.0")
+
 var fluxPipeline = []Component{
 	dir("text_encoder_2", "encoder.block.0.layer.0.SelfAttention.q"),
 	dir("transformer", "transformer_blocks.0.attn.to_q", "transformer_blocks.0.attn.to_k", "transformer_blocks.0.attn.to_v",
@@ -111,6 +115,10 @@ func TestFind(t *testing.T) {
 			"0 conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight [8,16) is 0 of 8"},
 		{[]Component{blocks}, "te2", "text_model_encoder_layers_0_self_attn_v_proj", "bias", true,
 			"0 conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_bias [16,24) is 0 of 8"},
+		{[]Component{hunyuan}, "diffusion_model", "double_blocks.0.img_attn.qkv", "weight", false, "0 double_blocks.0.img_attn_qkv.weight"},
+		{[]Component{hunyuan}, "diffusion_model", "txt_in.individual_token_refiner.blocks.0.mlp.0", "weight", false, "0 txt_in.individual_token_refiner.blocks.0.mlp.fc1.weight"},
+		{[]Component{hunyuanPipeline}, "diffusion_model", "txt_in.individual_token_refiner.blocks.0.self_attn.proj", "weight", false,
+			"0 context_embedder.token_refiner.refiner_blocks.0.attn.to_out.0.weight"},
 		{[]Component{blocks}, "te2", "text_projection", "weight", true, "0 conditioner.embedders.1.model.text_projection turned"},
 		{[]Component{fluxWhole}, "text_encoder_2", "encoder.block.0.layer.0.SelfAttention.q", "weight", false, "0 text_encoders.t5xxl.transformer.encoder.block.0.layer.0.SelfAttention.q.weight"},
 		{[]Component{flux}, "transformer", "transformer_blocks.0.attn.to_k", "weight", false, "0 double_blocks.0.img_attn.qkv.weight [8,16) is 0 of 8"},
