@@ -116,6 +116,7 @@ func TestFind(t *testing.T) {
 		{[]Component{blocks}, "te2", "text_model_encoder_layers_0_self_attn_v_proj", "bias", true,
 			"0 conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_bias [16,24) is 0 of 8"},
 		{[]Component{hunyuan}, "diffusion_model", "double_blocks.0.img_attn.qkv", "weight", false, "0 double_blocks.0.img_attn_qkv.weight"},
+		{[]Component{hunyuan}, "unet", "double_blocks_0_img_attn_qkv", "weight", true, "0 double_blocks.0.img_attn_qkv.weight"},
 		{[]Component{hunyuan}, "diffusion_model", "txt_in.individual_token_refiner.blocks.0.mlp.0", "weight", false, "0 txt_in.individual_token_refiner.blocks.0.mlp.fc1.weight"},
 		{[]Component{hunyuanPipeline}, "diffusion_model", "txt_in.individual_token_refiner.blocks.0.self_attn.proj", "weight", false,
 			"0 context_embedder.token_refiner.refiner_blocks.0.attn.to_out.0.weight"},

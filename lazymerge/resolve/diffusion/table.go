@@ -109,14 +109,24 @@ func (t *table) find(module, param string, flat bool) (places []Place, several [
 		if !ok {
 			continue
 		}
-		if p := t.place(e, param); p != nil {
-			if places != nil && !slices.Equal(places, p) {
-				return nil, append(found, p[0].Tensor)
-			}
-			places, found = p, append(found, p[0].Tensor)
+		p := t.place(e, param)
+		switch {
+		case p == nil:
+			continue
+		case places == nil || slices.EqualFunc(places, p, samePlace) && e.how == "exact":
+			places = p
+		case !slices.EqualFunc(places, p, samePlace):
+			return nil, append(found, p[0].Tensor)
 		}
+		found = append(found, p[0].Tensor)
 	}
 	return places, nil
+}
+
+// samePlace tells whether two names, of which one may be the tensor's own, mean the same.
+func samePlace(a, b Place) bool {
+	a.How, b.How = "", ""
+	return a == b
 }
 
 // place turns an entry into places of a parameter, nil when a tensor is missing.
