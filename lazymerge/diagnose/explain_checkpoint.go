@@ -67,7 +67,8 @@ func explainRanks(e *checkpoint.RanksError) Finding {
 // explainLatest names the steps that are there.
 func explainLatest(e *checkpoint.LatestError) Finding {
 	dir := filepath.Dir(e.File)
-	s, ok := shardsIn(dir)
+	left := 1
+	s, ok := shardsIn(dir, &left)
 	if !ok {
 		f := finding("checkpoint-latest", e.File, "", e.Error(), nil)
 		f.Fix = "No directory of a step with optimizer states is there. Copy the one that is named, or take another checkpoint of the run."

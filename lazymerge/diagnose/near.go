@@ -25,6 +25,7 @@ var (
 const (
 	maxNear        = 10_000 // entries of a directory that are looked at
 	maxCheckpoints = 100    // of a run, the newest
+	maxTried       = 4      // of what may be checkpoints, when a whole one is looked for
 )
 
 // nearby says which ways back to the trained values stand near an adapter that
@@ -61,11 +62,12 @@ type shards struct {
 
 // nearShards looks in the directory of an adapter, in the checkpoints below it (dir may
 // be the run's output) and then, since PEFT gives adapters sub-directories, above. It
-// gives the first, and where that is not whole the first that is.
+// gives the first, and where that is not whole the first of some that is.
 func nearShards(dir string) (found []shards) {
+	left := maxTried
 	for _, top := range []string{dir, filepath.Dir(dir)} {
 		for _, root := range append([]string{top}, checkpointsIn(top)...) {
-			s, ok := shardsIn(root)
+			s, ok := shardsIn(root, &left)
 			if !ok || len(found) > 0 && !s.whole() {
 				continue
 			}
@@ -79,26 +81,27 @@ func nearShards(dir string) (found []shards) {
 
 // olderShards finds the newest whole checkpoint of the run before the one of a step.
 func olderShards(step string) (shards, bool) {
-	root := filepath.Dir(step)
+	root, left := filepath.Dir(step), maxTried
 	for _, older := range checkpointsIn(filepath.Dir(root)) {
 		if stepOf(older) >= stepOf(root) {
 			continue
 		}
-		if s, ok := shardsIn(older); ok && s.whole() {
+		if s, ok := shardsIn(older, &left); ok && s.whole() {
 			return s, true
 		}
 	}
 	return shards{}, false
 }
 
-func shardsIn(root string) (shards, bool) {
+// shardsIn looks for the checkpoint of a directory, and for none once nothing is left of
+// what may be tried.
+func shardsIn(root string, left *int) (shards, bool) {
 	for _, find := range []func(string) (shards, bool){zeroIn, fsdpIn} {
 		if s, ok := find(root); ok {
-			s.try()
-			return s, true
+			return s, s.try(left)
 		}
 	}
-	return stateIn(root)
+	return stateIn(root, left)
 }
 
 // checkpointsIn lists the newest checkpoints of a run, the newest first.
@@ -204,8 +207,8 @@ func (s shards) way(dir string) string {
 
 // rebuild is the way to the adapter of a checkpoint that was found itself.
 func rebuild(root, path, what string) string {
-	s := shards{root: root, path: path, what: what}
-	s.try()
+	s, left := shards{root: root, path: path, what: what}, 1
+	s.try(&left)
 	return s.way(root)
 }
 

@@ -27,11 +27,16 @@ type need struct {
 	why  string // a sentence, for people
 }
 
-// try finds out whether recover can make an adapter of the checkpoint, and what it needs.
-func (s *shards) try() {
+// try finds out whether recover can make an adapter of the checkpoint, and what it needs,
+// unless nothing is left of what may be tried.
+func (s *shards) try(left *int) bool {
 	if s.part {
-		return
+		return true
 	}
+	if *left == 0 {
+		return false
+	}
+	*left--
 	o := recovery.Options{}
 	for s.err = recovery.Try(s.path, o); s.err != nil; s.err = recovery.Try(s.path, o) {
 		n, ok := s.needed(&o)
@@ -40,7 +45,7 @@ func (s *shards) try() {
 		}
 		if s.needs = append(s.needs, n); o.Config != "" { // one that is to be found
 			s.err = nil
-			return
+			return true
 		}
 	}
 	var ranks *checkpoint.RanksError
@@ -50,6 +55,7 @@ func (s *shards) try() {
 	case errors.As(s.err, &ranks):
 		s.part, s.what = true, fmt.Sprintf("%s; %v", s.what, ranks)
 	}
+	return true
 }
 
 // needed changes the options that failed with s.err to those with which recover may do.
@@ -111,7 +117,7 @@ func (s shards) intro() string {
 
 // stateIn finds what the others do not: files of a step in a directory of another name, and
 // a whole model in training. Both count only if an adapter can be rebuilt.
-func stateIn(root string) (shards, bool) {
+func stateIn(root string, left *int) (shards, bool) {
 	var paths []string
 	names := listDir(root)
 	if slices.ContainsFunc(names, func(n string) bool { return stepFile.MatchString(n) || plainState.MatchString(n) }) {
@@ -126,7 +132,7 @@ func stateIn(root string) (shards, bool) {
 	}
 	for _, path := range paths {
 		s := shards{root: root, path: path, what: "a training checkpoint is near, in " + path}
-		if s.try(); s.usable() && !s.large {
+		if s.try(left) && s.usable() && !s.large {
 			return s, true
 		}
 	}
