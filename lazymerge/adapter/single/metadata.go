@@ -72,6 +72,9 @@ func readMetadata(f peft.Weights) (*metadata, error) {
 
 // check refuses settings under which the tensors mean something else.
 func (s settings) check() error {
+	if t := string(s.fields["peft_type"]); t != "" && t != `"LORA"` && t != "null" {
+		return s.fail("peft_type", "settings of "+t+" are not read, only those of LoRA")
+	}
 	for _, field := range slices.Sorted(maps.Keys(s.fields)) {
 		if !slices.Contains(harmless, field) && truthy(s.fields[field]) {
 			return s.fail(field, "this setting is not supported")
@@ -79,9 +82,6 @@ func (s settings) check() error {
 	}
 	if start := string(s.fields["init_lora_weights"]); !slices.Contains(plainStarts, start) {
 		return s.fail("init_lora_weights", start+" changes the base before training")
-	}
-	if t := string(s.fields["peft_type"]); t != "" && t != `"LORA"` && t != "null" {
-		return s.fail("peft_type", t+" is not LoRA")
 	}
 	return nil
 }
