@@ -406,7 +406,8 @@ func (p *planner) placeExpert(e placedEdit) (ok bool, err error) {
 		return true, p.of(e.Adapter, &EditError{Adapter: p.file(e.Adapter), Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: err})
 	}
 	e.how = "expert"
-	share := transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: transform.Parameter, Experts: 1}
+	share := low.Share()
+	share.Layer = transform.Parameter
 	for _, m := range st.of(int64(x.Number)) {
 		m, fits := st.window(m, run, columns)
 		if !fits {
@@ -474,7 +475,7 @@ func (p *planner) placeRows(e placedEdit, st stored) (ok bool, err error) {
 		return true, p.of(e.Adapter, &EditError{Adapter: p.file(e.Adapter), Base: p.base.Ref(), Tensor: st.name, Keys: e.Keys, Err: x.mismatch()})
 	}
 	e.how = "converted"
-	share := transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: low.Layer, Experts: 1}
+	share := low.Share()
 	for _, m := range st.matrices {
 		if err := p.placeShare(e, m, share); err != nil {
 			return true, err

@@ -46,8 +46,13 @@ func (p part) bind(t transform.Transform, whole transform.Param, r transform.Rou
 	if len(whole.Shape) == 0 {
 		return t.Bind(whole, r)
 	}
-	first, count := p.rows(whole.Shape[0])
-	return segment{First: first, Count: count, Whole: count}.bind(t, whole, r)
+	return p.segment(whole.Shape[0]).bind(t, whole, r)
+}
+
+// segment is the rows of the part.
+func (p part) segment(total int64) segment {
+	first, count := p.rows(total)
+	return segment{First: first, Count: count, Whole: count}
 }
 
 // everyRow replaces the rows one by one, which leaves those of the other parts.

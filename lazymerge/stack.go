@@ -296,8 +296,9 @@ func (p *planner) onWhole(o *output, edits []placedEdit, r transform.Rounding) [
 		if !ok || !some || low.Layer > transform.Conv || len(low.A.Shape) != 2 || len(low.B.Shape) != 2 || low.B.Shape[0] != rows.Whole {
 			continue
 		}
-		e.Transform = transform.Share{A: low.A, B: low.B, Scale: low.Scale, Layer: low.Layer, Experts: 1,
-			Run: transform.Run{At: rows.First, Stride: 1, First: rows.From, Count: rows.Count}}
+		share := low.Share()
+		share.Run = transform.Run{At: rows.First, Stride: 1, First: rows.From, Count: rows.Count}
+		e.Transform = share
 		e.segment, e.part = segment{}, part{}
 	}
 	return edits
@@ -309,8 +310,7 @@ func (e placedEdit) rows(total int64) (s segment, some bool) {
 	case e.plane > 0:
 		return s, false
 	case e.part.some():
-		first, count := e.part.rows(total)
-		return segment{First: first, Count: count, Whole: count}, true
+		return e.part.segment(total), true
 	}
 	return e.segment, e.segment.some()
 }

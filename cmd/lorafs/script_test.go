@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -122,14 +123,11 @@ func wantFinding(ts *testscript.TestScript, neg bool, args []string) {
 	if healthy := args[0] == "nothing"; healthy != (err == nil) {
 		ts.Fatalf("%v\n%s", err, text)
 	}
-	found := "nothing"
-	if all := findingCode.FindAllStringSubmatch(text, -1); len(all) > 0 {
-		found = all[0][1]
-		for _, more := range all[1:] {
-			found += " " + more[1]
-		}
+	var codes []string
+	for _, m := range findingCode.FindAllStringSubmatch(text, -1) {
+		codes = append(codes, m[1])
 	}
-	if found != args[0] {
+	if found := cmp.Or(strings.Join(codes, " "), "nothing"); found != args[0] {
 		ts.Fatalf("found %s, want %s\n%s", found, args[0], text)
 	}
 }

@@ -163,7 +163,7 @@ func onlyStep(dir string, names []string) (string, bool) {
 	found := ""
 	for _, name := range names[:min(len(names), most)] {
 		below, err := list(filepath.Join(dir, name))
-		if err != nil || !slices.ContainsFunc(below, isStep) {
+		if err != nil || !slices.ContainsFunc(below, IsStepFile) {
 			continue
 		}
 		if found != "" {
@@ -174,7 +174,8 @@ func onlyStep(dir string, names []string) (string, bool) {
 	return found, found != ""
 }
 
-func isStep(name string) bool {
+// IsStepFile tells by its name whether a file is one of a step, whose directory is opened.
+func IsStepFile(name string) bool {
 	return optimName.MatchString(name) || modelName.MatchString(name) || name == ".metadata" || strings.HasSuffix(name, ".distcp")
 }
 
@@ -185,7 +186,7 @@ func shardedDir(dir string, names []string) (string, bool) {
 			continue
 		}
 		parts, err := list(filepath.Join(dir, name))
-		if err == nil && slices.ContainsFunc(parts, isStep) {
+		if err == nil && slices.ContainsFunc(parts, IsStepFile) {
 			return name, true
 		}
 	}

@@ -15,11 +15,8 @@ import (
 // maxBelow is of how many directories one may be that of a step.
 const maxBelow = 50
 
-// stepFile is a file in the directory of a step, plainState one of a whole model.
-var (
-	stepFile   = regexp.MustCompile(`^(.*_(optim|model)_states\.pt|\.metadata|.*\.distcp)$`)
-	plainState = regexp.MustCompile(`^(pytorch_model\.bin|model\.safetensors)(\.index\.json)?$`)
-)
+// plainState is a file of a whole model.
+var plainState = regexp.MustCompile(`^(pytorch_model\.bin|model\.safetensors)(\.index\.json)?$`)
 
 // need is what recover has to be told of a checkpoint.
 type need struct {
@@ -120,12 +117,12 @@ func (s shards) intro() string {
 func stateIn(root string, left *int) (shards, bool) {
 	var paths []string
 	names := listDir(root)
-	if slices.ContainsFunc(names, func(n string) bool { return stepFile.MatchString(n) || plainState.MatchString(n) }) {
+	if slices.ContainsFunc(names, func(n string) bool { return checkpoint.IsStepFile(n) || plainState.MatchString(n) }) {
 		paths = []string{root}
 	}
 	for _, name := range names[:min(len(names), maxBelow)] {
 		below := filepath.Join(root, name)
-		if files := listDir(below); slices.ContainsFunc(files, stepFile.MatchString) &&
+		if files := listDir(below); slices.ContainsFunc(files, checkpoint.IsStepFile) &&
 			!checkpointStep.MatchString(name) && !slices.Contains(files, "adapter_config.json") { // of another run
 			paths = append(paths, below)
 		}

@@ -29,6 +29,11 @@ type Share struct {
 	Across          bool // Run counts columns of the matrix, else rows
 }
 
+// Share is the layer's delta as a share, whose Run is to be set.
+func (l LowRank) Share() Share {
+	return Share{A: l.A, B: l.B, Scale: l.Scale, Layer: l.Layer, Experts: 1}
+}
+
 // Run places a part of a delta along one dimension of a matrix: index First+n of the
 // delta is index At+n·Stride of the matrix, for n < Count. The matrix keeps its other
 // values.

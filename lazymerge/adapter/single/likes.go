@@ -24,40 +24,39 @@ var companions = []role{roleUpBias, roleDiff, roleDiffBias, roleNorm, roleNormBi
 // have: it would be merged at another scale, or without its magnitude, or its bias would
 // stay the base's. Errors: *peft.MissingTensorError.
 func (p *parser) checkLikes() error {
-	for _, r := range optional {
-		if err := p.checkRole(r, (*layer).marks, false); err != nil {
-			return err
-		}
+	if err := p.checkRoles(optional, (*layer).marks, false); err != nil {
+		return err
 	}
-	for _, r := range companions {
-		if err := p.checkRole(r, (*layer).main, true); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.checkRoles(companions, (*layer).main, true)
 }
 
-// checkRole compares the modules that kind says are alike. most: only where no more lack
+// checkRoles compares the modules that kind says are alike. most: only where no more lack
 // the tensor than have it, since programs that extract an adapter leave small ones out.
-func (p *parser) checkRole(r role, kind func(*layer) string, most bool) error {
-	have, lack := make(map[string]int), make(map[string]int)
-	for _, l := range p.layers {
-		if l.has(r) {
-			have[l.like(kind(l))]++
-		} else {
-			lack[l.like(kind(l))]++
-		}
+func (p *parser) checkRoles(roles []role, kind func(*layer) string, most bool) error {
+	likes := make([]string, len(p.layers))
+	for i, l := range p.layers {
+		likes[i] = l.like(kind(l))
 	}
-	for _, l := range p.layers {
-		like := l.like(kind(l))
-		if l.has(r) || have[like] == 0 || most && lack[like] > have[like] {
-			continue
+	for _, r := range roles {
+		have, lack := make(map[string]int), make(map[string]int)
+		for i, l := range p.layers {
+			if l.has(r) {
+				have[likes[i]]++
+			} else {
+				lack[likes[i]]++
+			}
 		}
-		err := p.missing(l, r)
-		if !p.opt.AllowMissing {
-			return err
+		for i, l := range p.layers {
+			like := likes[i]
+			if l.has(r) || have[like] == 0 || most && lack[like] > have[like] {
+				continue
+			}
+			err := p.missing(l, r)
+			if !p.opt.AllowMissing {
+				return err
+			}
+			p.warn(transform.ModulesLost, l.name(), "taken as it is: %v", err)
 		}
-		p.warn(transform.ModulesLost, l.name(), "taken as it is: %v", err)
 	}
 	return nil
 }
