@@ -53,4 +53,5 @@ var avx2Vectors = vectors{
 	squares: vectorSquares,
 	finite:  vectorFinite,
 	product: vectorProduct,
+	note:    vectorNote,
 }

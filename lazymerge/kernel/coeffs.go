@@ -35,12 +35,9 @@ func grow[T any](s []T, n int) []T {
 
 // Row sets B[i, :].
 func (c *Coeffs) Row(i int, row []float32) {
-	dst, n := c.row(i)[:len(row)], c.notes[i]
-	for k, x := range row {
-		n.add(math.Float32bits(x))
-		dst[k] = x
-	}
-	c.notes[i] = n
+	dst, n := c.row(i)[:len(row)], &c.notes[i]
+	copy(dst, row)
+	n.addAll(row)
 	if !n.finite() {
 		for k, x := range dst {
 			dst[k] = math.Float32frombits(canon(math.Float32bits(x)))

@@ -56,8 +56,9 @@ func (c *Coeffs) scaled(top, bottom int, by float32) []float32 {
 		return c.values
 	}
 	c.folded = grow(c.folded, len(c.values))
-	for i := top * c.rank; i < bottom*c.rank; i++ {
-		c.folded[i] = c.values[i] * by
+	folded := c.folded[top*c.rank : bottom*c.rank]
+	for i, x := range c.values[top*c.rank : bottom*c.rank] {
+		folded[i] = x * by
 	}
 	return c.folded
 }

@@ -19,6 +19,19 @@ func (n *note) add(b uint32) {
 	n.most = max(n.most, b<<1)
 }
 
+// addAll notes values.
+func (n *note) addAll(values []float32) {
+	if v := Default.vectors; v != nil {
+		for k := run(len(values)); k > 0; k = run(len(values)) {
+			v.note(n, &values[0], k)
+			values = values[k:]
+		}
+	}
+	for _, x := range values {
+		n.add(math.Float32bits(x))
+	}
+}
+
 // join notes what other does.
 func (n *note) join(other note) {
 	n.bits |= other.bits

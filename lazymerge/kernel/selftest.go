@@ -37,12 +37,12 @@ func (s *shapes) rightAt(rank int) bool {
 		p.Finish()
 		var b Coeffs
 		b.Reset(rows, rank)
-		row := make([]float32, rank)
-		for i := range rows {
-			for k := range row {
-				row[k] = value(-i*rank - k)
+		col := make([]float32, rows)
+		for k := range rank {
+			for i := range col {
+				col[i] = value(-i*rank - k)
 			}
-			b.Row(i, row)
+			b.Column(k, col)
 		}
 		src, got, want := make([]byte, 2*rows*cols), make([]byte, 2*rows*cols), make([]byte, 2*rows*cols)
 		for i := range rows * cols {

@@ -16,6 +16,7 @@ type vectors struct {
 	squares func(sums *float64, src *float32, n int)
 	finite  func(src *float32, n int) int
 	product func(dst, left, right *float32, inner, n, stride int)
+	note    func(to *note, src *float32, n int)
 }
 
 // lineup is the number of values that vectors do at a time, longestRun the most in a

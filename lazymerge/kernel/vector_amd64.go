@@ -42,3 +42,6 @@ func vectorFinite(src *float32, n int) int
 
 //go:noescape
 func vectorProduct(dst, left, right *float32, inner, n, stride int)
+
+//go:noescape
+func vectorNote(to *note, src *float32, n int)

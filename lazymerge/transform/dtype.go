@@ -19,6 +19,15 @@ func kernelType(p safetensors.Info) (kernel.DType, error) {
 	}
 }
 
+// toFloats reads elements of a dtype that widens.
+func toFloats(dst []float32, src []byte, d safetensors.DType) error {
+	if t, err := kernelType(safetensors.Info{DType: d}); err == nil {
+		kernel.Load(dst, src, t)
+		return nil
+	}
+	return safetensors.AsFloat32(dst, src, d)
+}
+
 // widens tells whether safetensors.AsFloat32 reads the dtype.
 func widens(d safetensors.DType) bool {
 	switch d {

@@ -75,7 +75,7 @@ func ReadFloats(dst []float32, t *safetensors.Tensor, from int64) error {
 	if err != nil {
 		return err
 	}
-	return safetensors.AsFloat32(dst, b, t.DType)
+	return toFloats(dst, b, t.DType)
 }
 
 // Turned is the transpose of a matrix.

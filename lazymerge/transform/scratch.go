@@ -50,5 +50,5 @@ func (s *scratch) read(t *safetensors.Tensor, lo, hi int64) ([]float32, error) {
 		return nil, err
 	}
 	s.wide = grow(s.wide, int(hi-lo))
-	return s.wide, safetensors.AsFloat32(s.wide, b, t.DType)
+	return s.wide, toFloats(s.wide, b, t.DType)
 }

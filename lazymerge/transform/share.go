@@ -240,7 +240,7 @@ func (b *share) readB(s *scratch, lo, hi int64) ([]float32, error) {
 		}
 	}
 	s.wide = grow(s.wide, int(n))
-	return s.wide, safetensors.AsFloat32(s.wide, s.bytes[:n*size], b.B.DType)
+	return s.wide, toFloats(s.wide, s.bytes[:n*size], b.B.DType)
 }
 
 // gather sets the coefficients of the rows [lo,hi) of the delta.

@@ -46,6 +46,7 @@ func generateVectors() (asm, stubs []byte) {
 		v.whole(f, decl)
 	}
 	v.product(decl)
+	v.note(decl)
 	return text.Bytes(), pretty(decl.Bytes())
 }
 
@@ -317,6 +318,47 @@ func (v vectors) product(decl *emitter) {
 		v.op("SUBQ $%d, CX", 8*wide)
 		v.op("JMP columns%d", wide)
 		v.label(fmt.Sprintf("less%d", wide))
+	}
+	v.op("VZEROUPPER")
+	v.op("RET")
+	v.WriteString("\n")
+}
+
+// note prints what notes the values of a row: see note in package kernel, whose fields
+// are the or of their bits, and the least and the greatest of their magnitudes.
+func (v vectors) note(decl *emitter) {
+	const signature = "func vectorNote(to *note, src *float32, n int)"
+	fmt.Fprintf(decl, "\n//go:noescape\n%s\n", signature)
+	fmt.Fprintf(v, "// %s\nTEXT ·vectorNote(SB), NOSPLIT, $0-24\n", signature)
+	v.op("MOVQ to+0(FP), DI")
+	v.op("MOVQ src+8(FP), SI")
+	v.op("MOVQ n+16(FP), CX")
+	v.op("VPCMPEQD Y7, Y7, Y7") // -1
+	v.op("VPXOR Y0, Y0, Y0")
+	v.op("VMOVDQA Y7, Y1")
+	v.op("VPXOR Y2, Y2, Y2")
+	v.label("loop")
+	for i := range 2 {
+		v.op("VMOVDQU %d(SI), Y3", 32*i)
+		v.op("VPOR Y3, Y0, Y0")
+		v.op("VPADDD Y3, Y3, Y3")
+		v.op("VPMAXUD Y3, Y2, Y2")
+		v.op("VPADDD Y7, Y3, Y3")
+		v.op("VPMINUD Y3, Y1, Y1")
+	}
+	v.op("ADDQ $64, SI")
+	v.op("SUBQ $16, CX")
+	v.op("JNZ loop")
+	for i, join := range []string{"VPOR", "VPMINUD", "VPMAXUD"} {
+		v.op("VEXTRACTI128 $1, Y%d, X3", i)
+		v.op("%s X3, X%d, X%d", join, i, i)
+		for _, order := range []int{0x4e, 0xb1} {
+			v.op("VPSHUFD $%#x, X%d, X3", order, i)
+			v.op("%s X3, X%d, X%d", join, i, i)
+		}
+		v.op("VMOVD %d(DI), X3", 4*i)
+		v.op("%s X3, X%d, X%d", join, i, i)
+		v.op("VMOVD X%d, %d(DI)", i, 4*i)
 	}
 	v.op("VZEROUPPER")
 	v.op("RET")
