@@ -283,13 +283,7 @@ func checkAllowOther(m machine) machineCheck {
 }
 
 func checkCPU(machine) machineCheck {
-	c := machineCheck{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
-	for _, t := range kernel.Tiers {
-		if t.OnDemand && t != kernel.Default && t.Available() {
-			c.Value += fmt.Sprintf(" (LORAFS_KERNEL=%s uses %s)", t.Name, t.Name)
-		}
-	}
-	return c
+	return machineCheck{Name: "CPU", State: fit, Value: fmt.Sprintf("%d × %s, kernel %s", runtime.NumCPU(), runtime.GOARCH, kernel.Default.Name)}
 }
 
 func checkMemory(m machine) machineCheck {

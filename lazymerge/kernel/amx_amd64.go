@@ -5,40 +5,71 @@
 package kernel
 
 //go:noescape
-func amxBF16(c *call, t *tiles)
+func amxWideBF16(c *call, t *tiles)
 
 //go:noescape
-func amxBF16Twice(c *call, t *tiles)
+func amxWideBF16Twice(c *call, t *tiles)
 
 //go:noescape
-func amxF16(c *call, t *tiles)
+func amxWideF16(c *call, t *tiles)
 
 //go:noescape
-func amxF16Twice(c *call, t *tiles)
+func amxWideF16Twice(c *call, t *tiles)
 
 //go:noescape
-func amxF32(c *call, t *tiles)
+func amxWideF32(c *call, t *tiles)
 
 //go:noescape
-func amxBF16Sum(c *call, t *tiles)
+func amxWideBF16Sum(c *call, t *tiles)
 
 //go:noescape
-func amxF16Sum(c *call, t *tiles)
+func amxWideF16Sum(c *call, t *tiles)
 
 //go:noescape
-func amxPairLeft(dst *uint32, row *float32, rank int)
+func amxSquareBF16(c *call, t *tiles)
 
 //go:noescape
-func amxPairRight(dst *uint32, left, right *float32, rank int)
+func amxSquareBF16Twice(c *call, t *tiles)
+
+//go:noescape
+func amxSquareF16(c *call, t *tiles)
+
+//go:noescape
+func amxSquareF16Twice(c *call, t *tiles)
+
+//go:noescape
+func amxSquareF32(c *call, t *tiles)
+
+//go:noescape
+func amxSquareBF16Sum(c *call, t *tiles)
+
+//go:noescape
+func amxSquareF16Sum(c *call, t *tiles)
+
+//go:noescape
+func amxPairLeft(dst *uint32, row *float32, rank int, by float32)
+
+//go:noescape
+func amxPairRight(dst *uint32, panel *float32, rank, pairs int)
 
 var amxMatrix = matrix{
 	pairLeft: amxPairLeft, pairRight: amxPairRight,
-	kernels: [kinds]func(*call, *tiles){
-		amxBF16,
-		amxBF16Twice,
-		amxF16,
-		amxF16Twice,
-		amxF32,
-		amxBF16Sum,
-		amxF16Sum,
-	}}
+	wide: [kinds]func(*call, *tiles){
+		amxWideBF16,
+		amxWideBF16Twice,
+		amxWideF16,
+		amxWideF16Twice,
+		amxWideF32,
+		amxWideBF16Sum,
+		amxWideF16Sum,
+	},
+	square: [kinds]func(*call, *tiles){
+		amxSquareBF16,
+		amxSquareBF16Twice,
+		amxSquareF16,
+		amxSquareF16Twice,
+		amxSquareF32,
+		amxSquareBF16Sum,
+		amxSquareF16Sum,
+	},
+}

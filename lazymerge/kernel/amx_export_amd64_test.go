@@ -17,24 +17,29 @@ func ForceAMX() {
 // HasAMX tells whether processor and system have tiles, allowed or not.
 func HasAMX() bool { return hasAMX() }
 
-// TileSums multiplies two tiles, or a row of them, as pairs of bf16, and returns the
-// sums: left has a step after another of 16 rows by 16 pairs, right of 16 pairs by 64
-// columns.
-func TileSums(steps int, left, right []uint32) [tileRows][widest]uint32 {
-	t, c := new(tiles), new(call)
-	t.configure(tileRows, steps*step)
-	t.last = tilePairs * widest * 4
-	src, dst := make([]byte, tileRows*widest*4), make([]byte, tileRows*widest*4)
-	_, _ = left[steps*tileRows*tilePairs-1], right[steps*tilePairs*widest-1]
+// TileSums multiplies two tiles with two, or rows of them, as pairs of bf16, and returns the
+// sums: left has a step after another of two tiles of 16 rows by 16 pairs, right of two
+// of 16 pairs by 16 columns.
+func TileSums(steps int, left, right []uint32) (sums [2 * tileRows][2 * tileCols]uint32) {
+	_, _ = left[2*steps*tileRows*tilePairs-1], right[2*steps*tilePairs*tileCols-1]
+	const high, wide = 2 * tileRows, 2 * tileCols
+	src, dst := make([]byte, high*wide*4), make([]byte, high*wide*4)
+	b := &Coeffs{}
+	r := &strips{Args: &Args{A: Factor{Rank: steps * step, Cols: wide}, B: b}, kind: kindF32}
+	t := r.tiled(&amxMatrix)
+	t.kernel = amxMatrix.square[kindF32] // of one step, too
+	t.high = high
+	t.configure(high)
+	c := &b.work.call
 	c.src, c.dst = unsafe.Pointer(&src[0]), unsafe.Pointer(&dst[0])
 	c.a, c.b = unsafe.Pointer(&right[0]), unsafe.Pointer(&left[0])
-	c.dstRow, c.srcRow, c.count, c.scale = widest*4, widest*4, 1, 1
-	amxMatrix.kernels[kindF32](c, t)
-	var sums [tileRows][widest]uint32
-	at := t.read - uintptr(unsafe.Pointer(&t.sums))
+	c.dstRow, c.srcRow, c.scale = wide*4, wide*4, 1
+	t.list[0] = strip{count: 1}
+	t.run(1)
+	done := t.pair[(t.read-uintptr(unsafe.Pointer(&t.pair[0])))/4:]
 	for i := range sums {
 		for j := range sums[i] {
-			sums[i][j] = le.Uint32(t.sums[int(at)+(i*widest+j)*4:])
+			sums[i][j] = done[j/tileCols*high*tileCols+i*tileCols+j%tileCols]
 		}
 	}
 	return sums
@@ -44,5 +49,5 @@ func TileSums(steps int, left, right []uint32) [tileRows][widest]uint32 {
 const (
 	TileRows  = tileRows
 	TilePairs = tilePairs
-	TileCols  = widest
+	TileCols  = tileCols
 )

@@ -34,7 +34,7 @@ func init() {
 var amxTests = []string{
 	"TestStress", "TestSelfTest", "TestTileUnit", "TestEveryRank", "TestTierRepacked", "TestNegativeZero", "TestTinyProducts", "TestLeastProducts", "TestAllocations", "TestTorch",
 	"TestTiers", "TestTierRowsAndColumns", "TestTierMixed", "TestBlocking", "TestTierPatterns", "TestTierOverflow",
-	"TestWideStrip", "TestGuardPages", "FuzzTiers",
+	"TestWideStrip", "TestManyRows", "TestGuardPages", "FuzzTiers",
 }
 
 // TestAMX runs the tests of tiers with the amx tier: by the processor, as part of all
@@ -146,8 +146,8 @@ func randomTiles(r *rand.Rand, n, steps int) (left, right []uint32) {
 		}
 		return v
 	}
-	return fill(steps*kernel.TileRows*kernel.TilePairs, draw[n%7], draw[n/7%7]),
-		fill(steps*kernel.TilePairs*kernel.TileCols, draw[n%7], draw[n/49%7])
+	return fill(2*steps*kernel.TileRows*kernel.TilePairs, draw[n%7], draw[n/7%7]),
+		fill(2*steps*kernel.TilePairs*kernel.TileCols, draw[n%7], draw[n/49%7])
 }
 
 // around is a bf16 with an exponent up to some distance from the middle.
@@ -157,30 +157,30 @@ func around(r *rand.Rand, middle, distance int) uint32 {
 }
 
 // interpretedSums is what kernel.TileSums returns, by the interpreter.
-func interpretedSums(t *testing.T, steps int, left, right []uint32) (sums [kernel.TileRows][kernel.TileCols]uint32) {
+func interpretedSums(t *testing.T, steps int, left, right []uint32) (sums [2 * kernel.TileRows][2 * kernel.TileCols]uint32) {
 	u := tileUnit{configured: true}
 	for i := range u.rows {
 		u.rows[i], u.bytes[i] = 16, 64
 	}
-	put := func(tile int, words []uint32, stride int) {
-		for i := range 16 {
-			for j := range 16 {
-				binary.LittleEndian.PutUint32(u.data[tile][i][4*j:], words[i*stride+j])
-			}
+	put := func(tile int, words []uint32) {
+		for i := range 256 {
+			binary.LittleEndian.PutUint32(u.data[tile][i/16][i%16*4:], words[i])
 		}
 	}
 	for s := range steps {
-		put(4, left[s*256:], 16)
-		for tile := range 4 {
-			put(5, right[s*1024+16*tile:], kernel.TileCols)
-			if err := u.multiply(tile, 4, 5); err != nil {
+		for i := range 2 {
+			put(4+i, left[(2*s+i)*256:])
+			put(6+i, right[(2*s+i)*256:])
+		}
+		for sum := range 4 {
+			if err := u.multiply(sum, 4+sum/2, 6+sum%2); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for i := range sums {
 		for j := range sums[i] {
-			sums[i][j] = binary.LittleEndian.Uint32(u.data[j/16][i][4*(j%16):])
+			sums[i][j] = binary.LittleEndian.Uint32(u.data[i/16*2+j/16][i%16][4*(j%16):])
 		}
 	}
 	return sums

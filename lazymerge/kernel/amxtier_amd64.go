@@ -8,11 +8,6 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// amxByDefault makes the amx tier one that the package chooses by itself. It is off
-// because no processor has run the tier yet, only an interpreter of its instructions;
-// until one has, LORAFS_KERNEL=amx chooses it.
-const amxByDefault = false
-
 // amx is the tier of Intel's matrix unit. It shares with avx512 the rows that tiles
 // are not for.
 func amx() *Tier {
@@ -20,7 +15,6 @@ func amx() *Tier {
 	t := s.tier("amx", hasAVX512)
 	right := t.Available
 	t.Available = sync.OnceValue(func() bool { return amxAllowed() && right() && s.rightAt(2*step+3) })
-	t.OnDemand = !amxByDefault
 	return t
 }
 

@@ -15,6 +15,7 @@ type call struct {
 	rows           int // of a tile of quads; of which those are left that were not done
 	left           int // tiles of quads that are not done, and where the next one is
 	srcAt, dstAt   int // from src and dst: a pointer must not leave its memory
+	ahead          int // not 0: fetch the next rows
 	scale          float32
 	park           [24 * 16]float32 // sums of the runs before
 }
@@ -68,4 +69,5 @@ type shapes struct {
 	chain, chainRow, pair, pairRow, quad shape
 	pairLeft, pairRight                  func(*call)
 	matrix                               *matrix
+	ahead                                bool // fetch rows: the processor does not by itself
 }

@@ -17,7 +17,7 @@ func TestOffsets(t *testing.T) {
 		"dstRow": unsafe.Offsetof(c.dstRow), "srcRow": unsafe.Offsetof(c.srcRow),
 		"run": unsafe.Offsetof(c.run), "next": unsafe.Offsetof(c.next), "after": unsafe.Offsetof(c.after),
 		"signed": unsafe.Offsetof(c.signed), "rows": unsafe.Offsetof(c.rows), "left": unsafe.Offsetof(c.left),
-		"srcAt": unsafe.Offsetof(c.srcAt), "dstAt": unsafe.Offsetof(c.dstAt),
+		"srcAt": unsafe.Offsetof(c.srcAt), "dstAt": unsafe.Offsetof(c.dstAt), "ahead": unsafe.Offsetof(c.ahead),
 		"scale": unsafe.Offsetof(c.scale), "park": unsafe.Offsetof(c.park),
 	}
 	if len(offsets) != len(want) {

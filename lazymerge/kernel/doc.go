@@ -31,9 +31,6 @@
 // tile with a result that is not finite, and pure Go computes it: that finds overflows
 // and makes NaNs equal, too.
 //
-// The amx tier is on demand: LORAFS_KERNEL=amx (FromEnv) chooses it, the package does
-// not, until a processor has run its tests; see amxByDefault.
-//
 // Beside products there are loops over plain runs of values (vector.go): conversions,
 // scaled additions, elementwise products, sums of squares.
 //

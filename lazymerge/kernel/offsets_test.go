@@ -22,6 +22,7 @@ var offsets = map[string]uintptr{
 	"left":   104,
 	"srcAt":  112,
 	"dstAt":  120,
-	"scale":  128,
-	"park":   132,
+	"ahead":  128,
+	"scale":  136,
+	"park":   140,
 }

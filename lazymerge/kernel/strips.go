@@ -67,7 +67,10 @@ func (r *strips) rows(top, bottom int) {
 	c := &r.B.work.call
 	reach := r.reach(o, top, bottom)
 	by, rest := r.fold(reach)
-	c.run, c.signed = o.run(r.A.Rank), 0
+	c.run, c.signed, c.ahead = o.run(r.A.Rank), 0, 0
+	if r.shapes.ahead {
+		c.ahead = 1
+	}
 	if !reach.normal(0) {
 		c.signed = 1
 	}

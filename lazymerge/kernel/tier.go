@@ -21,8 +21,6 @@ type Tier struct {
 	// milliseconds, after which callers look for cancellation. Within a call, assembly
 	// returns to Go at least every 100 µs, where the runtime can preempt.
 	Work int
-	// OnDemand keeps the package from choosing the tier: only Select does.
-	OnDemand bool
 
 	vectors *vectors // nil: pure Go
 }
@@ -42,13 +40,13 @@ var Tiers = append(assembled(), pureGo)
 // Names lists the tiers of all builds.
 var Names = []string{"amx", "avx512bf16", "avx512", "avx2", "neon", "go"}
 
-// Default is the tier that the functions of the package use: the first available that
-// is not only on demand, or what Select chose.
+// Default is the tier that the functions of the package use: the first available, or
+// what Select chose.
 var Default = firstAvailable()
 
 func firstAvailable() *Tier {
 	for _, t := range Tiers {
-		if !t.OnDemand && t.Available() {
+		if t.Available() {
 			return t
 		}
 	}

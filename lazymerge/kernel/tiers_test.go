@@ -293,6 +293,37 @@ func TestWideStrip(t *testing.T) {
 	}
 }
 
+// TestManyRows has more rows than a tile, in the last patches all numbers of them, and in
+// some of them weights and results that are infinite.
+func TestManyRows(t *testing.T) {
+	for _, tier := range assembled() {
+		t.Run(tier.Name, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(37, 38))
+			for n := range 96 {
+				rank := 1 + r.IntN(32)
+				if n%2 == 1 {
+					rank = 33 + r.IntN(70)
+				}
+				c := newCase(r, 1+(n*35)%101, 1+r.IntN(200), rank, dtypes[n%3], brain)
+				for range n % 4 {
+					i, j := r.IntN(c.rows), r.IntN(c.cols)
+					switch r.IntN(3) {
+					case 0:
+						kernel.Store(c.src[(i*c.cols+j)*c.dtype.Size():][:c.dtype.Size()], []float32{float32(math.Inf(1))}, c.dtype)
+					case 1:
+						c.b[i*rank+r.IntN(rank)] = float32(math.Inf(-1))
+					default:
+						c.b[i*rank+r.IntN(rank)] = math.MaxFloat32
+					}
+				}
+				compare(t, tier, c, kernel.Rounding(n/3%2), n*2%64)
+			}
+			compare(t, tier, newCase(r, 1060, 66, 34, kernel.BF16, brain), kernel.Once, 0)
+			compare(t, tier, newCase(r, 37, 2500, 600, kernel.BF16, brain), kernel.Once, 2)
+		})
+	}
+}
+
 func FuzzTiers(f *testing.F) {
 	f.Add([]byte("seed of thirty-two bytes, or more"), uint16(3), uint16(5), uint8(1), uint8(0), float32(0.5))
 	f.Add(bytes.Repeat([]byte{0x7f, 0x80, 1, 0}, 40), uint16(33), uint16(65), uint8(7), uint8(3), float32(-2))

@@ -3,6 +3,7 @@
 package kernel
 
 import (
+	"maps"
 	"testing"
 	"unsafe"
 )
@@ -11,18 +12,20 @@ import (
 func TestTilesOffsets(t *testing.T) {
 	var s tiles
 	want := map[string]uintptr{
-		"config": unsafe.Offsetof(s.config), "rows": unsafe.Offsetof(s.rows), "turns": unsafe.Offsetof(s.turns),
-		"each": unsafe.Offsetof(s.each), "last": unsafe.Offsetof(s.last),
-		"src": unsafe.Offsetof(s.src), "dst": unsafe.Offsetof(s.dst),
-		"read": unsafe.Offsetof(s.read), "write": unsafe.Offsetof(s.write), "count": unsafe.Offsetof(s.count),
-		"special": unsafe.Offsetof(s.special), "sums": unsafe.Offsetof(s.sums),
+		"config": unsafe.Offsetof(s.config), "tall": unsafe.Offsetof(s.tall), "lower": unsafe.Offsetof(s.lower),
+		"turns": unsafe.Offsetof(s.turns), "every": unsafe.Offsetof(s.every), "tile": unsafe.Offsetof(s.tile),
+		"todo": unsafe.Offsetof(s.todo), "read": unsafe.Offsetof(s.read), "write": unsafe.Offsetof(s.write),
+		"own": unsafe.Offsetof(s.own), "list": unsafe.Offsetof(s.list), "special": unsafe.Offsetof(s.special),
 	}
-	if len(tilesOffsets) != len(want) {
-		t.Errorf("the generator knows %d fields, want %d", len(tilesOffsets), len(want))
+	if !maps.Equal(tilesOffsets, want) {
+		t.Errorf("the generator has %v, want %v", tilesOffsets, want)
 	}
-	for name, offset := range want {
-		if got, ok := tilesOffsets[name]; !ok || got != offset {
-			t.Errorf("%s: the generator has offset %d, want %d", name, got, offset)
-		}
+	var p strip
+	want = map[string]uintptr{
+		"src": unsafe.Offsetof(p.src), "dst": unsafe.Offsetof(p.dst), "a": unsafe.Offsetof(p.a), "b": unsafe.Offsetof(p.b),
+		"count": unsafe.Offsetof(p.count), "bytes": unsafe.Sizeof(p),
+	}
+	if !maps.Equal(stripOffsets, want) {
+		t.Errorf("of a strip the generator has %v, want %v", stripOffsets, want)
 	}
 }

@@ -20,8 +20,9 @@ const (
 	callLeft   = 104
 	callSrcAt  = 112
 	callDstAt  = 120
-	callScale  = 128
-	callPark   = 132
+	callAhead  = 128
+	callScale  = 136
+	callPark   = 140
 )
 
 type fieldOffset struct {
@@ -34,7 +35,7 @@ var offsets = []fieldOffset{
 	{"rank", callRank}, {"count", callCount},
 	{"dstRow", callDstRow}, {"srcRow", callSrcRow},
 	{"run", callRun}, {"next", callNext}, {"after", callAfter},
-	{"signed", callSigned}, {"rows", callRows}, {"left", callLeft}, {"srcAt", callSrcAt}, {"dstAt", callDstAt}, {"scale", callScale}, {"park", callPark},
+	{"signed", callSigned}, {"rows", callRows}, {"left", callLeft}, {"srcAt", callSrcAt}, {"dstAt", callDstAt}, {"ahead", callAhead}, {"scale", callScale}, {"park", callPark},
 }
 
 // printOffsets prints what a test of package kernel compares: a variable with the

@@ -28,6 +28,7 @@ func main() {
 	write(filepath.Join(*out, "amx_amd64.s"), asm)
 	write(filepath.Join(*out, "amx_amd64.go"), stubs)
 	write(filepath.Join(*out, "amx_offsets_amd64_test.go"), printOffsets("!purego", "tilesOffsets", "tiles", tilesOffsets))
+	write(filepath.Join(*out, "amx_strip_offsets_amd64_test.go"), printOffsets("!purego", "stripOffsets", "strip", stripOffsets))
 }
 
 func write(path string, text []byte) {
