@@ -357,7 +357,7 @@ func (s amx) rows(f *function) {
 		f.op("LEAQ (SI)(R11*4), R15")
 		f.op("LEAQ (DX)(R12*4), AX")
 	}
-	f.source, f.result = eightRows("SI", "R15", "R11", "CX"), eightRows("DX", "AX", "R12", "R8")
+	f.source, f.result = spaced("SI", "R15", "R11", "CX"), spaced("DX", "AX", "R12", "R8")
 	s.ahead(f)
 	s.sums(f)
 	f.finish(s)
@@ -387,21 +387,6 @@ func (s amx) ahead(f *function) {
 		for at := 0; at < f.shape.vectors()*s.lanes()*f.kind.src; at += 64 {
 			f.op("PREFETCHT1 %d%s", amxAhead*f.kind.src+at, f.source(row))
 		}
-	}
-}
-
-// eightRows addresses up to eight rows from the first and the fifth: thrice is three times
-// the stride.
-func eightRows(first, fifth, stride, thrice string) func(row int) string {
-	return func(row int) string {
-		base := first
-		if row >= 4 {
-			base = fifth
-		}
-		if row %= 4; row == 3 {
-			return address(base, "", thrice, 1)
-		}
-		return address(base, "", stride, row)
 	}
 }
 

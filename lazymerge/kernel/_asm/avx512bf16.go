@@ -146,122 +146,197 @@ func (f *function) pairs(n int) {
 	f.op("ADDQ $%d, DX", pairBytes)
 }
 
-// Registers:
-//
-//	DI  the call           R15 A of the tile      BX  rows of the tile left
-//	R9  Src of the rows    R11 bytes of a row
-//	R14 Dst of the rows    R12 bytes of a row
-//	R8  B of the rows      R10 bytes of a row
-//
-// and while sums are computed:
-//
-//	AX  A of this quad     DX  B of this quad, row 0    R13 row 2
-//	SI  k left of a run    CX  k left behind it
-//
-// Z16 to Z23 hold the sums of the runs before.
-
-// whole prints a function that goes through the rows of a tile four by four: few enough
-// instructions for the processor to finish some while it multiplies for the next.
+// whole prints a function: for four rows, or for fewer one by one.
 func (s avx512bf16) whole(f *function, name string) {
 	fmt.Fprintf(f, "// func %s(c *call) int\nTEXT ·%s(SB), NOSPLIT, $0-16\n", name, name)
 	f.op("MOVQ c+0(FP), DI")
 	f.op("MOVQ %d(DI), R11", callSrcRow)
 	f.op("MOVQ %d(DI), R12", callDstRow)
-	f.op("MOVQ %d(DI), R15", callA)
 	f.op("MOVQ %d(DI), R10", callRank)
 	f.op("SHLQ $1, R10")
 	f.op("MOVQ %d(DI), AX", callCount)
 	f.op("MOVQ AX, %d(DI)", callLeft)
-	f.op("MOVQ $0, %d(DI)", callSrcAt)
-	f.op("MOVQ $0, %d(DI)", callDstAt)
 	s.persist(f)
-	f.label("tile")
-	f.op("MOVQ %d(DI), R9", callSrc)
-	f.op("ADDQ %d(DI), R9", callSrcAt)
-	f.op("MOVQ %d(DI), R14", callDst)
-	f.op("ADDQ %d(DI), R14", callDstAt)
-	f.op("MOVQ %d(DI), R8", callB)
-	f.op("MOVQ %d(DI), BX", callRows)
-	many := f.shape.rows
-	f.op("SUBQ $%d, BX", many)
-	f.op("JLT some")
-	f.label("rows")
-	s.rows(f)
-	f.op("LEAQ (R8)(R10*%d), R8", many)
-	f.op("LEAQ (R9)(R11*%d), R9", many)
-	f.op("LEAQ (R14)(R12*%d), R14", many)
-	f.op("SUBQ $%d, BX", many)
-	f.op("JGE rows")
-	f.label("some")
-	f.op("ADDQ $%d, BX", many)
-	f.op("JZ next")
-	f.label("one")
-	f.shape.rows, f.suffix = 1, "One"
-	s.rows(f)
-	f.op("ADDQ R10, R8")
-	f.op("ADDQ R11, R9")
-	f.op("ADDQ R12, R14")
-	f.op("DECQ BX")
-	f.op("JNZ one")
-	f.label("next")
-	cols := f.shape.vectors() * s.lanes()
-	f.op("ADDQ $%d, %d(DI)", cols*f.kind.src, callSrcAt)
-	f.op("ADDQ $%d, %d(DI)", cols*f.kind.dst, callDstAt)
-	f.op("ADDQ %d(DI), R15", callNext)
-	f.op("DECQ %d(DI)", callLeft)
-	f.op("JNZ tile")
-	f.op("JMP return")
-	f.label("special")
-	f.op("ADDQ $%d, BX", many)
-	f.label("specialOne")
-	f.op("MOVQ BX, %d(DI)", callRows)
+	f.op("CMPQ %d(DI), $%d", callRows, f.shape.rows)
+	f.op("JEQ four")
+	some := *f
+	some.shape.rows = 1
+	s.some(&some)
 	f.label("return")
 	f.op("VZEROUPPER")
 	f.op("MOVQ %d(DI), AX", callCount)
 	f.op("SUBQ %d(DI), AX", callLeft)
 	f.op("MOVQ AX, ret+%d(FP)", resultBytes)
 	f.op("RET")
+	s.four(f)
 	f.WriteString("\n")
 }
 
-// rows computes and finishes the rows at hand.
-func (s avx512bf16) rows(f *function) {
+// some goes through the rows of a tile one by one. Registers:
+//
+//	DI  the call           R15 A of the tile      BX  rows of the tile left
+//	R9  Src of the row     R11 bytes of a row
+//	R14 Dst of the row     R12 bytes of a row
+//	R8  B of the row       R10 bytes of a row
+//
+// and while sums are computed:
+//
+//	AX  A of this quad     DX  B of this quad
+//	SI  k left of a run    CX  k left behind it
+//
+// Z16 and Z17 hold the sums of the runs before.
+func (s avx512bf16) some(f *function) {
+	f.op("MOVQ %d(DI), R15", callA)
+	f.op("MOVQ $0, %d(DI)", callSrcAt)
+	f.op("MOVQ $0, %d(DI)", callDstAt)
+	f.label("some")
+	f.op("MOVQ %d(DI), R9", callSrc)
+	f.op("ADDQ %d(DI), R9", callSrcAt)
+	f.op("MOVQ %d(DI), R14", callDst)
+	f.op("ADDQ %d(DI), R14", callDstAt)
+	f.op("MOVQ %d(DI), R8", callB)
+	f.op("MOVQ %d(DI), BX", callRows)
+	f.label("row")
 	f.op("MOVQ R15, AX")
 	f.op("MOVQ R8, DX")
-	if f.shape.rows > 2 {
-		f.op("LEAQ (R8)(R10*2), R13")
-	}
 	f.op("MOVQ %d(DI), CX", callRank)
 	f.run("loop")
-	f.op("JZ %s", f.at("finish"))
+	f.op("JZ finish")
 	f.each(func(i int, r string) { f.op("VMOVAPS %s, Z%d", r, 16+i) })
-	f.label(f.at("run"))
-	f.run("again")
+	f.label("run")
+	f.run("more")
 	f.each(func(i int, r string) { f.op("VADDPS %s, Z%d, %s", r, 16+i, r) })
 	f.each(func(i int, r string) { f.op("VMOVAPS %s, Z%d", r, 16+i) })
 	f.op("TESTQ CX, CX")
-	f.op("JNZ %s", f.at("run"))
-	f.label(f.at("finish"))
-	f.source, f.result = pointer("R9", "AX", "R11"), pointer("R14", "CX", "R12")
-	if f.shape.rows > 2 {
-		f.op("LEAQ (R9)(R11*2), AX")
-		f.op("LEAQ (R14)(R12*2), CX")
-		f.op("LEAQ (R9)(R11*4), SI")
-		f.op("LEAQ (SI)(R11*2), DX")
-		f.prefetch(pointer("SI", "DX", "R11"))
-	}
+	f.op("JNZ run")
+	f.label("finish")
+	f.source, f.result = func(int) string { return "(R9)" }, func(int) string { return "(R14)" }
 	f.finish(s)
+	f.op("ADDQ R10, R8")
+	f.op("ADDQ R11, R9")
+	f.op("ADDQ R12, R14")
+	f.op("DECQ BX")
+	f.op("JNZ row")
+	cols := f.shape.vectors() * s.lanes()
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.src, callSrcAt)
+	f.op("ADDQ $%d, %d(DI)", cols*f.kind.dst, callDstAt)
+	f.op("ADDQ %d(DI), R15", callNext)
+	f.op("DECQ %d(DI)", callLeft)
+	f.op("JNZ some")
+	f.op("JMP return")
+	f.label("special")
+	f.op("MOVQ BX, %d(DI)", callRows)
 }
 
-// pointer addresses rows from two registers: of row 0 and row 2.
-func pointer(first, third, stride string) func(row int) string {
-	return func(row int) string {
-		base := first
-		if row >= 2 {
-			base, row = third, row-2
-		}
-		return address(base, "", stride, row)
+// four multiplies tiles of four rows. Between the products of a tile it finishes the
+// rows of the one before, of which the sums are in Z16 to Z23: processors that multiply
+// in two of four units do the rest in the others, if it is near enough. Registers:
+//
+//	DI  the call                         BX  three rows of Src
+//	R9  Src of the tile to finish        R11 bytes of a row
+//	R14 Dst                              R12 bytes of a row, R15 of three
+//	AX  A of this quad                   R8  B of the rows, R10 bytes of a row
+//	DX  B of this quad, row 0            R13 row 2
+//	SI  k left of a run, or quads left of a phase; CX k left behind the run
+func (s avx512bf16) four(f *function) {
+	cols := f.shape.vectors() * s.lanes()
+	last := *f
+	last.set, last.suffix = pending{}, "Last"
+	last.source, last.result = spaced("R9", "", "R11", "BX"), spaced("R14", "", "R12", "R15")
+	before := last
+	before.suffix = "Before"
+	f.label("four")
+	f.op("MOVQ %d(DI), AX", callA)
+	f.op("MOVQ %d(DI), R8", callB)
+	f.op("MOVQ %d(DI), R9", callSrc)
+	f.op("MOVQ %d(DI), R14", callDst)
+	f.op("LEAQ (R11)(R11*2), BX")
+	f.op("LEAQ (R12)(R12*2), R15")
+	s.multiply(f)
+	f.zero()
+	for n := range f.shape.rows {
+		s.phase(f, n, "First")
 	}
+	f.op("SUBQ %d(DI), CX", callRun)
+	f.op("JMP sums")
+	f.label("tile")
+	s.multiply(f)
+	f.zero()
+	s.avx512.begin(&before)
+	for row := range f.shape.rows {
+		s.ahead(f, row)
+		s.finish(&before, row, 0)
+		s.phase(f, row, "")
+	}
+	f.op("SUBQ %d(DI), CX", callRun)
+	before.settle(s)
+	f.op("ADDQ $%d, R9", cols*f.kind.src)
+	f.op("ADDQ $%d, R14", cols*f.kind.dst)
+	f.op("DECQ %d(DI)", callLeft)
+	f.label("sums")
+	s.sums(f)
+	f.op("CMPQ %d(DI), $1", callLeft)
+	f.op("JNE tile")
+	last.finish(s)
+	f.op("MOVQ $0, %d(DI)", callLeft)
+	f.label("specialLast")
+	f.label("specialBefore")
+	f.op("JMP return")
+}
+
+// pending is the set whose first registers hold the sums of the tile to finish.
+type pending struct{ avx512bf16 }
+
+func (pending) reg(i int) string { return fmt.Sprintf("Z%d", 16+i) }
+
+// ahead fetches a row of the next ones.
+func (s avx512bf16) ahead(f *function, row int) {
+	f.op("LEAQ (R9)(R11*4), SI")
+	for line := 0; line < f.shape.vectors()*s.lanes()*f.kind.src; line += 64 {
+		f.op("PREFETCHT1 %d%s", line, spaced("SI", "", "R11", "BX")(row))
+	}
+}
+
+// phase multiplies a fourth of the quads of the first run, the earlier phases more.
+func (s avx512bf16) phase(f *function, n int, suffix string) {
+	f.op("MOVQ %d(DI), SI", callRank)
+	f.op("CMPQ SI, %d(DI)", callRun)
+	f.op("CMOVQGT %d(DI), SI", callRun)
+	f.op("ADDQ $%d, SI", 4*(f.shape.rows-1-n))
+	f.op("SHRQ $4, SI")
+	f.op("JZ phase%s%d", suffix, n+1)
+	f.label(fmt.Sprintf("quad%s%d", suffix, n))
+	f.fourK()
+	f.op("DECQ SI")
+	f.op("JNZ quad%s%d", suffix, n)
+	f.label(fmt.Sprintf("phase%s%d", suffix, n+1))
+}
+
+// multiply begins the products of a tile.
+func (avx512bf16) multiply(f *function) {
+	f.op("MOVQ R8, DX")
+	f.op("LEAQ (R8)(R10*2), R13")
+	f.op("MOVQ %d(DI), CX", callRank)
+}
+
+// sums adds the runs after the first, if there are any, and leaves the sums for the next
+// tile to finish.
+func (s avx512bf16) sums(f *function) {
+	odd := func(i int) string { return f.set.reg(f.shape.sums() + i) }
+	f.op("CMPQ CX, $0")
+	f.op("JGT runs")
+	f.each(func(i int, r string) { f.op("VADDPS %s, %s, %s", odd(i), r, pending{}.reg(i)) })
+	f.op("JMP multiplied")
+	f.label("runs")
+	f.join()
+	f.label("park")
+	f.each(func(i int, r string) { f.op("VMOVUPS %s, %d(DI)", r, callPark+64*i) })
+	f.run("again")
+	f.each(func(i int, r string) { f.op("VADDPS %d(DI), %s, %s", callPark+64*i, r, r) })
+	f.op("TESTQ CX, CX")
+	f.op("JNZ park")
+	f.each(func(i int, r string) { f.op("VMOVAPS %s, %s", r, pending{}.reg(i)) })
+	f.label("multiplied")
 }
 
 // run computes the sums of a run, and leaves the flag Z when it is the last.
@@ -272,6 +347,15 @@ func (f *function) run(loop string) {
 	f.op("CMOVQLT CX, SI")
 	f.op("SUBQ SI, CX")
 	f.label(f.at(loop))
+	f.fourK()
+	f.op("SUBQ $4, SI")
+	f.op("JGT %s", f.at(loop))
+	f.join()
+	f.op("TESTQ CX, CX")
+}
+
+// fourK adds the products of a quad.
+func (f *function) fourK() {
 	f.quad(false)
 	f.quad(true)
 	f.op("ADDQ $%d, AX", pairBytes)
@@ -279,10 +363,6 @@ func (f *function) run(loop string) {
 	if f.shape.rows > 2 {
 		f.op("ADDQ $8, R13")
 	}
-	f.op("SUBQ $4, SI")
-	f.op("JGT %s", f.at(loop))
-	f.join()
-	f.op("TESTQ CX, CX")
 }
 
 // quad adds the products of two k of a parity.
@@ -292,7 +372,7 @@ func (f *function) quad(odd bool) {
 		right, left = pairBytes/2, 4
 	}
 	for v := range f.shape.vectors() {
-		f.op("VMOVDQU64 %d(AX), Z%d", right+v*64, 24+v)
+		f.op("VMOVDQU64 %d(AX), Z%d", right+v*64, 26+v)
 	}
 	for row := range f.shape.rows {
 		m := memory{at: left, base: "DX"}
@@ -307,7 +387,7 @@ func (f *function) quad(odd bool) {
 			if odd {
 				sum += f.shape.sums()
 			}
-			f.raw(vdpbf16ps(sum, 24+v, m), "VDPBF16PS %v, Z%d, Z%d", m, 24+v, sum)
+			f.raw(vdpbf16ps(sum, 26+v, m), "VDPBF16PS %v, Z%d, Z%d", m, 26+v, sum)
 		}
 	}
 }

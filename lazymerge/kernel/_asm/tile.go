@@ -110,6 +110,11 @@ func (f *function) finish(s x86) {
 			s.finish(f, row, group)
 		}
 	}
+	f.settle(s)
+}
+
+// settle tests results, and stores them.
+func (f *function) settle(s x86) {
 	s.test(f)
 	if !f.kind.rounds() {
 		f.op("JNZ %s", f.at("special"))
@@ -319,6 +324,21 @@ func address(base, third, stride string, row int) string {
 		return "(" + base + ")"
 	}
 	return fmt.Sprintf("(%s)(%s*%d)", base, stride, row)
+}
+
+// spaced addresses up to eight rows from the first and the fifth: thrice is three times
+// the stride.
+func spaced(first, fifth, stride, thrice string) func(row int) string {
+	return func(row int) string {
+		base := first
+		if row >= 4 {
+			base = fifth
+		}
+		if row %= 4; row == 3 {
+			return address(base, "", thrice, 1)
+		}
+		return address(base, "", stride, row)
+	}
 }
 
 // weights is the address of Src in a row and group, of which a register holds part.
