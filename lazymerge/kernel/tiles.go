@@ -205,7 +205,7 @@ func (t *tiled) place(row, col int) strip {
 
 // strip adds n patches from the element at on to those for the next call.
 func (t *tiled) strip(s strip, at, n int) {
-	most := mostPatches * 4 / (3 + steps(t.A.Rank))
+	most := mostPatches * 3 / (2 + steps(t.A.Rank))
 	for n > 0 {
 		s.count = min(n, most-t.count)
 		s.src, s.dst = at*t.size, at*t.out

@@ -273,8 +273,7 @@ func (s amx) multiplySquare(f *function) {
 	for t := range amxTiles {
 		f.label(fmt.Sprintf("last%d", t))
 		s.part(f, t)
-		switch t {
-		case 2, 3:
+		if t >= 2 {
 			s.store(f, t-2)
 		}
 		if t < amxTiles-1 {
