@@ -8,31 +8,52 @@ type ranked struct {
 	at    int32
 }
 
-// largest marks the k largest of the values, which are not NaN. Among equal ones the
-// choice is torch's: topk arranges with libstdc++'s partial_sort or nth_element (aten
-// native/TopKImpl.h), whose steps decide.
+// largest marks the k largest of the values.
 func largest(values []float32, k int) []bool {
 	kept := make([]bool, len(values))
-	if k <= 0 {
-		return kept
-	}
-	all := make([]ranked, len(values))
-	for i, v := range values {
-		all[i] = ranked{v, int32(i)}
-	}
-	k = min(k, len(all))
-	if k*64 <= len(all) {
-		heapSelect(all, k)
-	} else {
-		introSelect(all, k-1)
-	}
-	for _, r := range all[:k] {
-		kept[r.at] = true
+	if k = min(k, len(values)); k > 0 {
+		for _, r := range arrange(nil, values, k) {
+			kept[r.at] = true
+		}
 	}
 	return kept
 }
 
-func before(a, b ranked) bool { return a.value > b.value }
+// greatest sets picks to the places of the largest values, and found to those, in falling
+// order, as torch.topk does. queue is memory.
+func greatest(picks []int64, found, values []float32, queue []ranked) []ranked {
+	queue = arrange(queue, values, len(picks))
+	if len(picks)*64 <= len(values) {
+		sortHeap(queue)
+	} else {
+		insertionSort(queue)
+	}
+	for i, r := range queue {
+		picks[i], found[i] = int64(r.at), r.value
+	}
+	return queue
+}
+
+// arrange returns the k largest of the values, of at least one. Among equal ones the
+// choice is torch's: topk arranges with libstdc++'s partial_sort or nth_element (aten
+// native/TopKImpl.h), whose steps decide.
+func arrange(queue []ranked, values []float32, k int) []ranked {
+	queue = grow(queue, len(values))
+	for i, v := range values {
+		queue[i] = ranked{v, int32(i)}
+	}
+	if k*64 <= len(queue) {
+		heapSelect(queue, k)
+	} else {
+		introSelect(queue, k-1)
+	}
+	return queue[:k]
+}
+
+// before tells whether a comes first: NaN before all, then the greater.
+func before(a, b ranked) bool {
+	return a.value > b.value || a.value != a.value && b.value == b.value
+}
 
 // introSelect is std::nth_element for the element nth.
 func introSelect(all []ranked, nth int) {
@@ -110,6 +131,15 @@ func heapSelect(a []ranked, k int) {
 			a[i] = a[0]
 			sift(heap, 0, v)
 		}
+	}
+}
+
+// sortHeap is std::sort_heap.
+func sortHeap(heap []ranked) {
+	for n := len(heap) - 1; n > 0; n-- {
+		v := heap[n]
+		heap[n] = heap[0]
+		sift(heap[:n], 0, v)
 	}
 }
 

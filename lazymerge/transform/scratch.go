@@ -23,6 +23,7 @@ type scratch struct {
 	delta, turn, left, right []float32
 	packed                   []byte
 	picks                    []int64 // numbers of rows
+	queue                    []ranked
 }
 
 var pool = sync.Pool{New: func() any { return new(scratch) }}

@@ -138,7 +138,7 @@ func (m Mixture) choose(s *scratch, at int64) error {
 	if err := ReadFloats(s.turn, m.Logits, at*n); err != nil {
 		return err
 	}
-	greatest(s.picks, s.left, s.turn)
+	s.queue = greatest(s.picks, s.left, s.turn, s.queue)
 	softmax(s.left)
 	return nil
 }
@@ -156,23 +156,6 @@ func (m Mixture) weigh(weights []float32, at int64) error {
 	}
 	weights[last] = max(1-sum, 0) // rounding may leave less than nothing
 	return nil
-}
-
-// greatest sets picks to the places of the greatest values, in falling order, and
-// their values.
-func greatest(picks []int64, found, values []float32) {
-	n := 0
-	for i, x := range values {
-		if n == len(picks) && !(x > found[n-1]) {
-			continue
-		}
-		n = min(n+1, len(picks))
-		j := n - 1
-		for ; j > 0 && x > found[j-1]; j-- {
-			picks[j], found[j] = picks[j-1], found[j-1]
-		}
-		picks[j], found[j] = int64(i), x
-	}
 }
 
 // softmax of values in falling order.
