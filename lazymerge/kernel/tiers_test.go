@@ -320,6 +320,8 @@ func TestManyRows(t *testing.T) {
 			}
 			compare(t, tier, newCase(r, 1060, 66, 34, kernel.BF16, brain), kernel.Once, 0)
 			compare(t, tier, newCase(r, 37, 2500, 600, kernel.BF16, brain), kernel.Once, 2)
+			compare(t, tier, newCase(r, 5, 13_000, 3, kernel.BF16, brain), kernel.Once, 0) // strips for more than a call
+			compare(t, tier, newCase(r, 5, 5000, 40, kernel.F16, brain), kernel.Twice, 0)
 		})
 	}
 }
