@@ -256,9 +256,9 @@ func (s amx) multiplyWide(f *function) {
 }
 
 // multiplySquare prints a turn for each step before the last, and one for each tile of
-// sums of the last. A tile of a factor is given back after its second product: the
-// processor keeps few more than eight for a thread if the other one of its core is
-// busy, and then waits for one before a load.
+// sums of the last. A tile of a factor is given back after its second product: a
+// processor was seen in a state, perhaps beside a busy other thread of its core, where
+// the fewer tiles are in use the less a load waits.
 func (s amx) multiplySquare(f *function) {
 	for t := range amxTiles {
 		f.op("CMPQ CX, $%d", amxTiles-t)
