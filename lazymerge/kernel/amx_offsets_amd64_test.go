@@ -12,7 +12,7 @@ var tilesOffsets = map[string]uintptr{
 	"turns":   80,
 	"every":   88,
 	"tile":    96,
-	"todo":    104,
+	"remain":  104,
 	"read":    112,
 	"write":   120,
 	"own":     128,

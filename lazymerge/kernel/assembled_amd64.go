@@ -15,13 +15,14 @@ var (
 // assembled lists the tiers in assembly. VDPBF16PS is twice as fast as two fused
 // multiply-adds on AMD's processors, and half as fast on Intel's.
 func assembled() []*Tier {
+	amd := amd()
 	shapes512 := avx512Shapes
-	shapes512.ahead = amd() // Intel's fetch such rows by themselves, and lose 3 % by more
+	shapes512.ahead = amd // Intel's fetch such rows by themselves, and lose 3 % by more
 	avx512 := shapes512.tier("avx512", hasAVX512)
 	bf16 := shapes512.withQuad().tier("avx512bf16", hasAVX512BF16)
 	avx2 := avx2Shapes.tier("avx2", hasAVX2)
 	tiers := []*Tier{amx(), avx512, bf16, avx2}
-	if amd() {
+	if amd {
 		tiers = []*Tier{amx(), bf16, avx512, avx2}
 	}
 	for _, t := range tiers {

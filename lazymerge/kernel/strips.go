@@ -180,23 +180,31 @@ func (r *strips) fromPairs(c *call, i, j int) {
 func (r *strips) edge(s *shape, i, n, left int) {
 	w := &r.B.work
 	c := &w.call
-	cols, wide := r.A.Cols, r.A.Cols-left
 	c.dst, c.dstRow = unsafe.Pointer(&w.dst), s.cols*r.out
 	c.src, c.srcRow = unsafe.Pointer(&w.src), s.cols*r.size
 	c.count, c.rows = 1, n
-	clear(w.src[:n*c.srcRow])
 	for q := range n {
-		at := (i+q)*cols + left
-		copy(w.src[q*c.srcRow:], r.Src[at*r.size:(at+wide)*r.size])
+		r.takeEdge(w.src[q*c.srcRow:][:c.srcRow], i+q, left)
 	}
 	if r.tiles(s, i, left) == 0 {
-		r.exact(i, i+n, left, cols)
+		r.exact(i, i+n, left, r.A.Cols)
 		return
 	}
 	for q := range n {
-		at := (i+q)*cols + left
-		copy(r.dst[at*r.out:(at+wide)*r.out], w.dst[q*c.dstRow:])
+		r.giveEdge(w.dst[q*c.dstRow:], i+q, left)
 	}
+}
+
+// takeEdge copies the last columns of a row of Src, and fills them up with zeros.
+func (r *strips) takeEdge(row []byte, i, left int) {
+	cols := r.A.Cols
+	clear(row[copy(row, r.Src[(i*cols+left)*r.size:(i+1)*cols*r.size]):])
+}
+
+// giveEdge puts the results of the last columns where they belong.
+func (r *strips) giveEdge(row []byte, i, left int) {
+	cols := r.A.Cols
+	copy(r.dst[(i*cols+left)*r.out:(i+1)*cols*r.out], row)
 }
 
 // exact leaves an area to pure Go.

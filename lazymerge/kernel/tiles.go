@@ -43,7 +43,7 @@ type tiles struct {
 	turns       int      // in which a patch is multiplied
 	every       int      // turns, some rows of the patch before are finished
 	tile        int      // bytes of a tile of A
-	todo        int      // patches
+	remain      int      // patches to multiply
 	read, write uintptr  // places in sums
 	own         [8]int   // assembly's
 	list        [mostStrips]strip
@@ -194,7 +194,7 @@ func (t *tiled) area(first, top, bottom, left, right int) {
 	}
 	t.flush()
 	for i := top; i < bottom && end < right; i += high {
-		t.edge(t.place(i-first, end-left), i, i+high, end, right)
+		t.edge(t.place(i-first, end-left), i, i+high, end)
 	}
 }
 
@@ -249,32 +249,28 @@ func (t *tiled) flush() {
 func (t *tiled) run(n int) []uint64 {
 	special := t.special[:n]
 	clear(special)
-	t.todo = n
+	t.remain = n
 	t.kernel(&t.B.work.call, t.tiles)
 	return special
 }
 
-// edge computes the last columns in memory as wide as a patch.
-func (t *tiled) edge(s strip, top, bottom, left, right int) {
+// edge computes the last columns, from left on, in memory as wide as a patch.
+func (t *tiled) edge(s strip, top, bottom, left int) {
 	c := &t.B.work.call
 	c.dst, c.dstRow = unsafe.Pointer(&t.edgeDst), t.wide*t.out
 	c.src, c.srcRow = unsafe.Pointer(&t.edgeSrc), t.wide*t.size
-	n := right - left
 	for i := top; i < bottom; i++ {
-		at := i*t.A.Cols + left
-		row := t.edgeSrc[(i-top)*c.srcRow:][:c.srcRow]
-		clear(row[copy(row, t.Src[at*t.size:(at+n)*t.size]):])
+		t.takeEdge(t.edgeSrc[(i-top)*c.srcRow:][:c.srcRow], i, left)
 	}
 	s.count = 1
 	t.list[0] = s
 	special := t.run(1)[0]
 	for i := top; i < bottom; i++ {
 		if special>>(bottom-i)&1 == 1 {
-			t.exact(i, i+1, left, right)
+			t.exact(i, i+1, left, t.A.Cols)
 			continue
 		}
-		at := i*t.A.Cols + left
-		copy(t.strips.dst[at*t.out:(at+n)*t.out], t.edgeDst[(i-top)*c.dstRow:])
+		t.giveEdge(t.edgeDst[(i-top)*c.dstRow:], i, left)
 	}
 }
 

@@ -14,7 +14,7 @@ func TestTilesOffsets(t *testing.T) {
 	want := map[string]uintptr{
 		"config": unsafe.Offsetof(s.config), "tall": unsafe.Offsetof(s.tall), "lower": unsafe.Offsetof(s.lower),
 		"turns": unsafe.Offsetof(s.turns), "every": unsafe.Offsetof(s.every), "tile": unsafe.Offsetof(s.tile),
-		"todo": unsafe.Offsetof(s.todo), "read": unsafe.Offsetof(s.read), "write": unsafe.Offsetof(s.write),
+		"remain": unsafe.Offsetof(s.remain), "read": unsafe.Offsetof(s.read), "write": unsafe.Offsetof(s.write),
 		"own": unsafe.Offsetof(s.own), "list": unsafe.Offsetof(s.list), "special": unsafe.Offsetof(s.special),
 	}
 	if !maps.Equal(tilesOffsets, want) {

@@ -60,7 +60,7 @@ const (
 	tilesTurns   = 80
 	tilesEvery   = 88
 	tilesTile    = 96
-	tilesTodo    = 104
+	tilesRemain  = 104
 	tilesRead    = 112
 	tilesWrite   = 120
 	tilesOwn     = 128
@@ -91,7 +91,7 @@ var tilesOffsets = []fieldOffset{
 	{"turns", tilesTurns},
 	{"every", tilesEvery},
 	{"tile", tilesTile},
-	{"todo", tilesTodo},
+	{"remain", tilesRemain},
 	{"read", tilesRead},
 	{"write", tilesWrite},
 	{"own", tilesOwn},
@@ -168,10 +168,10 @@ func (s amx) patches(f *function, name string) {
 	f.op("JGT turn")
 	f.op("TESTQ R14, R14")
 	f.op("JNZ finish")
-	f.op("DECQ %d(BX)", tilesTodo)
+	f.op("DECQ %d(BX)", tilesRemain)
 	f.op("JLT return")
 	s.next(f)
-	f.op("CMPQ %d(BX), $0", tilesTodo)
+	f.op("CMPQ %d(BX), $0", tilesRemain)
 	f.op("JEQ drain")
 	f.op("DECQ %d(BX)", ownLeft)
 	f.op("JNZ patch")
@@ -383,9 +383,7 @@ func (s amx) restore(f *function) {
 // for the processor to see what is read next.
 func (s amx) ahead(f *function) {
 	for row := range f.shape.rows {
-		for at := 0; at < f.shape.vectors()*s.lanes()*f.kind.src; at += 64 {
-			f.op("PREFETCHT1 %d%s", amxAhead*f.kind.src+at, f.source(row))
-		}
+		f.fetch(f.source(row), amxAhead*f.kind.src)
 	}
 }
 

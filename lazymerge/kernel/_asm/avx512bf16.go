@@ -253,11 +253,7 @@ func (s avx512bf16) four(f *function) {
 	f.op("LEAQ (R11)(R11*2), BX")
 	f.op("LEAQ (R12)(R12*2), R15")
 	s.multiply(f)
-	f.zero()
-	for n := range f.shape.rows {
-		s.phase(f, n, "First")
-	}
-	f.op("SUBQ %d(DI), CX", callRun)
+	f.products("first")
 	f.op("JMP sums")
 	f.label("tile")
 	s.multiply(f)
@@ -266,7 +262,7 @@ func (s avx512bf16) four(f *function) {
 	for row := range f.shape.rows {
 		s.ahead(f, row)
 		s.finish(&before, row, 0)
-		s.phase(f, row, "")
+		s.phase(f, row)
 	}
 	f.op("SUBQ %d(DI), CX", callRun)
 	before.settle(s)
@@ -292,24 +288,22 @@ func (pending) reg(i int) string { return fmt.Sprintf("Z%d", 16+i) }
 // ahead fetches a row of the next ones.
 func (s avx512bf16) ahead(f *function, row int) {
 	f.op("LEAQ (R9)(R11*4), SI")
-	for line := 0; line < f.shape.vectors()*s.lanes()*f.kind.src; line += 64 {
-		f.op("PREFETCHT1 %d%s", line, spaced("SI", "", "R11", "BX")(row))
-	}
+	f.fetch(spaced("SI", "", "R11", "BX")(row), 0)
 }
 
 // phase multiplies a fourth of the quads of the first run, the earlier phases more.
-func (s avx512bf16) phase(f *function, n int, suffix string) {
+func (s avx512bf16) phase(f *function, n int) {
 	f.op("MOVQ %d(DI), SI", callRank)
 	f.op("CMPQ SI, %d(DI)", callRun)
 	f.op("CMOVQGT %d(DI), SI", callRun)
 	f.op("ADDQ $%d, SI", 4*(f.shape.rows-1-n))
 	f.op("SHRQ $4, SI")
-	f.op("JZ phase%s%d", suffix, n+1)
-	f.label(fmt.Sprintf("quad%s%d", suffix, n))
+	f.op("JZ phase%d", n+1)
+	f.label(fmt.Sprintf("quad%d", n))
 	f.fourK()
 	f.op("DECQ SI")
-	f.op("JNZ quad%s%d", suffix, n)
-	f.label(fmt.Sprintf("phase%s%d", suffix, n+1))
+	f.op("JNZ quad%d", n)
+	f.label(fmt.Sprintf("phase%d", n+1))
 }
 
 // multiply begins the products of a tile.
@@ -341,6 +335,13 @@ func (s avx512bf16) sums(f *function) {
 
 // run computes the sums of a run, and leaves the flag Z when it is the last.
 func (f *function) run(loop string) {
+	f.products(loop)
+	f.join()
+	f.op("TESTQ CX, CX")
+}
+
+// products computes the sums of a run for each parity of k.
+func (f *function) products(loop string) {
 	f.zero()
 	f.op("MOVQ %d(DI), SI", callRun)
 	f.op("CMPQ CX, SI")
@@ -350,8 +351,6 @@ func (f *function) run(loop string) {
 	f.fourK()
 	f.op("SUBQ $4, SI")
 	f.op("JGT %s", f.at(loop))
-	f.join()
-	f.op("TESTQ CX, CX")
 }
 
 // fourK adds the products of a quad.

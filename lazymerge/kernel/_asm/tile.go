@@ -94,11 +94,16 @@ func (f *function) ahead() {
 // prefetch brings rows of Src from memory to the second-level cache: few processors
 // see by themselves what is read a tile's rows at a time.
 func (f *function) prefetch(row func(int) string) {
-	const line = 64
 	for i := range f.shape.rows {
-		for at := 0; at < f.shape.vectors()*f.set.lanes()*f.kind.src; at += line {
-			f.op("PREFETCHT1 %d%s", at, row(i))
-		}
+		f.fetch(row(i), 0)
+	}
+}
+
+// fetch brings the weights of a tile in a row to the second-level cache.
+func (f *function) fetch(row string, from int) {
+	const line = 64
+	for at := 0; at < f.shape.vectors()*f.set.lanes()*f.kind.src; at += line {
+		f.op("PREFETCHT1 %d%s", from+at, row)
 	}
 }
 
