@@ -14,7 +14,7 @@ func amx() *Tier {
 	s := avx512Shapes.withMatrix()
 	t := s.tier("amx", hasAVX512)
 	right := t.Available
-	t.Available = sync.OnceValue(func() bool { return amxAllowed() && right() && s.rightAt(2*step+3) })
+	t.Available = sync.OnceValue(func() bool { return amxAllowed() && right() && s.rightAt(2*step+3) && s.rightAt(wideSteps*step+3) })
 	return t
 }
 

@@ -48,7 +48,8 @@ func TestGuardPages(t *testing.T) {
 		r := rand.New(rand.NewPCG(41, 42))
 		for n := range 60 {
 			cols := []int{1, 15, 16, 31, 33, 64, 65, 127, 128, 200}[n%10]
-			c := newCase(r, 1+n%8, cols, 1+n%5, dtypes[n%3], []uint32{brain, full}[n/3%2])
+			rank := 1 + n%5 + []int{0, 0, 0, 0, 33, 130}[n/10]
+			c := newCase(r, 1+n%8, cols, rank, dtypes[n%3], []uint32{brain, full}[n/3%2])
 			args := c.args()
 			args.Rounding = kernel.Rounding(n % 2)
 			kernel.AddLowRank(&args)

@@ -288,7 +288,7 @@ func TestAllocations(t *testing.T) {
 // -0, which only the pairwise order loses in its sum that begins at +0.
 func TestNegativeZero(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
-		for _, rank := range []int{4, 5, 36} {
+		for _, rank := range []int{4, 5, 36, 131} {
 			for _, rough := range []bool{false, true} {
 				c := newCase(rand.New(rand.NewPCG(2, 2)), 7, 70, rank, kernel.BF16, brain)
 				c.scale = 1

@@ -43,7 +43,7 @@ func TestStress(t *testing.T) {
 	for seed := range 6 {
 		workers.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(seed), 5))
-			c := newCase(r, 13, 1000, 24, dtypes[seed%3], []uint32{brain, full}[seed%2])
+			c := newCase(r, 13, 1000, []int{24, 70, 140}[seed/2], dtypes[seed%3], []uint32{brain, full}[seed%2])
 			args := c.args()
 			pure().AddLowRank(&args)
 			want := bytes.Clone(args.Dst)

@@ -299,13 +299,10 @@ func TestManyRows(t *testing.T) {
 	for _, tier := range assembled() {
 		t.Run(tier.Name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(37, 38))
-			for n := range 96 {
-				rank := 1 + r.IntN(32)
-				if n%2 == 1 {
-					rank = 33 + r.IntN(70)
-				}
-				c := newCase(r, 1+(n*35)%101, 1+r.IntN(200), rank, dtypes[n%3], brain)
-				for range n % 4 {
+			for n := range 108 {
+				rank := []int{1 + r.IntN(32), 33 + r.IntN(96), 129 + r.IntN(64)}[n%3]
+				c := newCase(r, 1+(n*35)%101, 1+r.IntN(200), rank, dtypes[n/3%3], brain)
+				for range n / 9 % 4 {
 					i, j := r.IntN(c.rows), r.IntN(c.cols)
 					switch r.IntN(3) {
 					case 0:
@@ -316,12 +313,14 @@ func TestManyRows(t *testing.T) {
 						c.b[i*rank+r.IntN(rank)] = math.MaxFloat32
 					}
 				}
-				compare(t, tier, c, kernel.Rounding(n/3%2), n*2%64)
+				compare(t, tier, c, kernel.Rounding(n/2%2), n*2%64)
 			}
 			compare(t, tier, newCase(r, 1060, 66, 34, kernel.BF16, brain), kernel.Once, 0)
+			compare(t, tier, newCase(r, 1060, 34, 130, kernel.BF16, brain), kernel.Once, 0)
 			compare(t, tier, newCase(r, 37, 2500, 600, kernel.BF16, brain), kernel.Once, 2)
 			compare(t, tier, newCase(r, 5, 13_000, 3, kernel.BF16, brain), kernel.Once, 0) // strips for more than a call
-			compare(t, tier, newCase(r, 5, 5000, 40, kernel.F16, brain), kernel.Twice, 0)
+			compare(t, tier, newCase(r, 5, 17_000, 32, kernel.BF16, brain), kernel.Once, 0)
+			compare(t, tier, newCase(r, 5, 9000, 40, kernel.F16, brain), kernel.Twice, 0)
 		})
 	}
 }

@@ -5,7 +5,7 @@ import "unsafe"
 // A matrix unit multiplies tiles in the pairwise order, 32 k at a time: 16 rows of B by
 // 16 columns of A, which are the even or the odd ones of a panel. It reads both factors
 // as pairs of bf16, an even k in the low half. What four tiles of sums cover is a patch:
-// a row of them where there is one step, else a square.
+// a row of them where there are few steps, else a square.
 const (
 	tileRows  = 16
 	tileCols  = 16
@@ -13,6 +13,8 @@ const (
 
 	fewest    = 4       // rows that are worth making pairs of A
 	keptBytes = 1 << 21 // of pairs of a whole A, that calls share
+	wideSteps = 4       // up to which patches are wide, and of A's pairs
+	wideBytes = 1 << 20 // stay in the second-level cache for them
 
 	// A call of assembly takes no more patches, fewer of several steps, and strips.
 	mostPatches = 192
@@ -42,7 +44,7 @@ type tiles struct {
 	lower       int      // bytes from the sums of a square patch to those of its lower rows
 	turns       int      // in which a patch is multiplied
 	every       int      // turns, some rows of the patch before are finished
-	tile        int      // bytes of a tile of A
+	tile, skip  int      // bytes of a tile of A, and of its panel
 	remain      int      // patches to multiply
 	read, write uintptr  // places in sums
 	own         [8]int   // assembly's
@@ -69,6 +71,7 @@ type tiled struct {
 	high, wide int // rows and columns of a patch
 	group      int // words of the pairs of a patch's rows
 	panel      int // words of the pairs of a panel
+	part       int // columns of which the pairs stay in the second-level cache
 }
 
 // byTiles computes the rows from top on that tiles are good for, and returns the first
@@ -83,7 +86,7 @@ func (r *strips) byTiles(top, bottom int) int {
 		return top
 	}
 	t := r.tiled(m)
-	if (bottom-top)%t.high == 1 && steps(rank) > 1 {
+	if t.high > tileRows && (bottom-top)%t.high == 1 {
 		bottom-- // half of a square patch cannot be empty
 	}
 	var by float32
@@ -104,11 +107,15 @@ func (r *strips) tiled(m *matrix) tiled {
 		_, r.B.tiles.pair = lines(nil, 2*4*tileRows*tileCols)
 	}
 	n := steps(r.A.Rank)
-	t := tiled{strips: *r, tiles: r.B.tiles, kernel: m.wide[r.kind], high: tileRows, wide: 4 * tileCols, group: tileRows * tilePairs}
-	if n > 1 {
-		t.kernel, t.high, t.wide, t.group = m.square[r.kind], 2*tileRows, 2*tileCols, n*2*tileRows*tilePairs
+	t := tiled{strips: *r, tiles: r.B.tiles, kernel: m.wide[r.kind], high: tileRows, wide: 4 * tileCols}
+	resident := wideBytes
+	if n > wideSteps {
+		t.kernel, t.high, t.wide = m.square[r.kind], 2*tileRows, 2*tileCols
+		resident = residentBytes
 	}
+	t.group = n * 2 * tileRows * tilePairs
 	t.panel = n * pairsOf(r.A.Rank) * panel
+	t.part = max(resident/(4*t.panel)*panel/widest*widest, widest)
 	return t
 }
 
@@ -148,7 +155,7 @@ func (t *tiled) columns(m *matrix, do func(left, right int)) {
 	cols, width := t.A.Cols, t.A.Cols
 	keep := t.A.serial != 0 && 4*t.panel*cols/panel <= keptBytes
 	if !keep {
-		width = max(residentBytes/(4*t.panel)*panel/widest*widest, widest)
+		width = t.part
 	}
 	for left := 0; left < cols; left += width {
 		right := min(left+width, cols)
@@ -184,10 +191,9 @@ func (t *tiled) area(first, top, bottom, left, right int) {
 	c.dst, c.src = unsafe.Pointer(&t.strips.dst[0]), unsafe.Pointer(&t.Src[0])
 	c.dstRow, c.srcRow = t.A.Cols*t.out, t.A.Cols*t.size
 	c.a, c.b = unsafe.Pointer(&t.right.words[0]), unsafe.Pointer(&t.left[0])
-	block := max(residentBytes/(4*t.panel)*panel/t.wide, 1) * t.wide
 	end := right - (right-left)%t.wide
-	for from := left; from < end; from += block {
-		n := (min(from+block, end) - from) / t.wide
+	for from := left; from < end; from += t.part {
+		n := (min(from+t.part, end) - from) / t.wide
 		for i := top; i < bottom; i += high {
 			t.strip(t.place(i-first, from-left), i*t.A.Cols+from, n)
 		}
@@ -291,7 +297,7 @@ func (t *tiled) configure(rows int) {
 		t.config[48+i] = byte(shape[0])
 		t.config[16+2*i] = byte(shape[1])
 	}
-	t.tall, t.lower, t.tile = rows, 64*upper, 64*pairs
+	t.tall, t.lower, t.tile, t.skip = rows, 64*upper, 64*pairs, 4*t.panel
 	t.turns = steps(t.A.Rank) + 3
 	t.every = t.turns / 4
 	half := 4 * tileRows * tileCols

@@ -13,7 +13,7 @@ func TestTilesOffsets(t *testing.T) {
 	var s tiles
 	want := map[string]uintptr{
 		"config": unsafe.Offsetof(s.config), "tall": unsafe.Offsetof(s.tall), "lower": unsafe.Offsetof(s.lower),
-		"turns": unsafe.Offsetof(s.turns), "every": unsafe.Offsetof(s.every), "tile": unsafe.Offsetof(s.tile),
+		"turns": unsafe.Offsetof(s.turns), "every": unsafe.Offsetof(s.every), "tile": unsafe.Offsetof(s.tile), "skip": unsafe.Offsetof(s.skip),
 		"remain": unsafe.Offsetof(s.remain), "read": unsafe.Offsetof(s.read), "write": unsafe.Offsetof(s.write),
 		"own": unsafe.Offsetof(s.own), "list": unsafe.Offsetof(s.list), "special": unsafe.Offsetof(s.special),
 	}

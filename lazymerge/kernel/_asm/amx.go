@@ -17,11 +17,15 @@ import (
 //	R10 B of this step     R14 rows left           R15 and CX temporary
 //	R8  64: bytes from a row of a tile to the next, all are dense
 //
-// Tiles 0 to 3 hold sums. A patch is wide where there is one step: 16 rows and 64
-// columns, with B in tile 4 over a whole strip, and in tile 5 one tile of A after
-// another. Where there are several it is square: 32 rows and 32 columns, with the upper
-// and the lower rows of B in 4 and 5, the even and the odd columns of A in 6 and 7, so
-// that each is for two products.
+// Tiles 0 to 3 hold sums. A patch is wide, 16 rows and 64 columns, where there are few
+// steps: B is in tile 4, over a whole strip where there is one step, and in tile 5 one
+// tile of A after another. Where there are many it is square, 32 rows and 32 columns,
+// with the upper and the lower rows of B in 4 and 5, the even and the odd columns of A in
+// 6 and 7, so that each is for two products: A is read half as often, and the weights in
+// pieces half as long.
+//
+// Nothing is fetched ahead: of an Intel processor of 2023 the hints, to the first or the
+// second cache, of weights or results, were of no use or cost up to a tenth.
 type amx struct {
 	avx512
 	wide bool
@@ -33,7 +37,6 @@ const (
 
 	amxTiles = 4
 	amxTile  = 16 * 64
-	amxAhead = 256 // columns from a row to what is fetched for it
 )
 
 // batch is the number of rows that are finished together, in a fourth of the turns.
@@ -60,10 +63,11 @@ const (
 	tilesTurns   = 80
 	tilesEvery   = 88
 	tilesTile    = 96
-	tilesRemain  = 104
-	tilesRead    = 112
-	tilesWrite   = 120
-	tilesOwn     = 128
+	tilesSkip    = 104
+	tilesRemain  = 112
+	tilesRead    = 120
+	tilesWrite   = 128
+	tilesOwn     = 136
 	tilesList    = tilesOwn + 8*8
 	tilesSpecial = tilesList + 32*stripBytes
 
@@ -91,6 +95,7 @@ var tilesOffsets = []fieldOffset{
 	{"turns", tilesTurns},
 	{"every", tilesEvery},
 	{"tile", tilesTile},
+	{"skip", tilesSkip},
 	{"remain", tilesRemain},
 	{"read", tilesRead},
 	{"write", tilesWrite},
@@ -147,11 +152,7 @@ func (s amx) patches(f *function, name string) {
 	f.op("MOVQ %d(BX), CX", tilesTurns)
 	f.op("MOVQ CX, %d(BX)", ownTurns)
 	f.label("turn") // CX left
-	if s.wide {
-		s.multiplyWide(f)
-	} else {
-		s.multiplySquare(f)
-	}
+	s.multiply(f)
 	f.label("multiplied")
 	f.op("DECQ %d(BX)", ownPause)
 	f.op("JNZ turned")
@@ -232,34 +233,9 @@ func (s amx) strip(f *function) {
 	}
 }
 
-// multiplyWide prints four turns, each with a tile of sums, which is stored a turn
-// later, when it has come out.
-func (s amx) multiplyWide(f *function) {
-	for t := 1; t < amxTiles; t++ {
-		f.op("CMPQ CX, $%d", amxTiles-t)
-		f.op("JEQ turn%d", t)
-	}
-	for t := range amxTiles {
-		if t > 0 {
-			f.label(fmt.Sprintf("turn%d", t))
-		}
-		s.load(f, amxWideA, memory{base: "AX"})
-		s.product(f, t, amxB, amxWideA)
-		f.op("ADDQ %d(BX), AX", tilesTile)
-		if t > 0 {
-			s.store(f, t-1)
-		}
-		if t < amxTiles-1 {
-			f.op("JMP multiplied")
-		}
-	}
-}
-
-// multiplySquare prints a turn for each step before the last, and one for each tile of
-// sums of the last. A tile of a factor is given back after its second product: a
-// processor was seen in a state, perhaps beside a busy other thread of its core, where
-// the fewer tiles are in use the less a load waits.
-func (s amx) multiplySquare(f *function) {
+// multiply prints a turn for each step before the last, and one for each tile of sums
+// of the last.
+func (s amx) multiply(f *function) {
 	for t := range amxTiles {
 		f.op("CMPQ CX, $%d", amxTiles-t)
 		f.op("JEQ last%d", t)
@@ -272,19 +248,35 @@ func (s amx) multiplySquare(f *function) {
 	f.op("JMP multiplied")
 	for t := range amxTiles {
 		f.label(fmt.Sprintf("last%d", t))
-		s.part(f, t)
-		if t >= 2 {
-			s.store(f, t-2)
-		}
+		s.lastPart(f, t)
 		if t < amxTiles-1 {
 			f.op("JMP multiplied")
 		}
 	}
+	if s.wide {
+		f.op("ADDQ %d(BX), AX", tilesSkip)
+		f.op("ADDQ %d(BX), AX", tilesTile)
+		f.op("ADDQ %d(BX), AX", tilesTile)
+		return
+	}
 	f.op("ADDQ $%d, AX", 2*amxTile)
 }
 
-// part prints a fourth of the products of a step, with the loads before it.
+// part prints a fourth of the products of a step, with the loads before it. A tile of a
+// factor is given back after its last product: a processor was seen in a state, perhaps
+// beside a busy other thread of its core, where the fewer tiles are in use the less a
+// load waits.
 func (s amx) part(f *function, t int) {
+	if s.wide {
+		if t == 0 {
+			s.load(f, amxB, memory{base: "R10"})
+		}
+		s.wideProduct(f, t)
+		if t == amxTiles-1 {
+			s.zero(f, amxB)
+		}
+		return
+	}
 	b, a := amxB+t/2, amxA+t%2
 	if t%2 == 0 {
 		s.load(f, b, memory{at: t / 2 * amxTile, base: "R10"})
@@ -299,6 +291,46 @@ func (s amx) part(f *function, t int) {
 	if t >= 2 {
 		s.zero(f, a)
 	}
+}
+
+// lastPart prints that of the last step, with the storing of sums that have come out.
+func (s amx) lastPart(f *function, t int) {
+	if !s.wide {
+		s.part(f, t)
+		if t >= 2 {
+			s.store(f, t-2)
+		}
+		return
+	}
+	if t == 0 { // of the only step, the strip has loaded B
+		f.op("CMPQ %d(BX), $%d", tilesTurns, amxTiles)
+		f.op("JEQ loaded")
+		s.load(f, amxB, memory{base: "R10"})
+		f.label("loaded")
+	}
+	s.wideProduct(f, t)
+	if t > 0 {
+		s.store(f, t-1)
+	}
+}
+
+// wideProduct multiplies by a tile of A, of the even or the odd columns of this panel or
+// the next.
+func (s amx) wideProduct(f *function, t int) {
+	from := "AX"
+	if t > 0 {
+		from = "CX"
+		f.op("MOVQ AX, CX")
+		if t >= 2 {
+			f.op("ADDQ %d(BX), CX", tilesSkip)
+		}
+		if t%2 == 1 {
+			f.op("ADDQ %d(BX), CX", tilesTile)
+		}
+	}
+	s.load(f, amxWideA, memory{base: from})
+	s.product(f, t, amxB, amxWideA)
+	s.zero(f, amxWideA)
 }
 
 func (amx) load(f *function, t int, m memory) {
@@ -357,7 +389,6 @@ func (s amx) rows(f *function) {
 		f.op("LEAQ (DX)(R12*4), AX")
 	}
 	f.source, f.result = spaced("SI", "R15", "R11", "CX"), spaced("DX", "AX", "R12", "R8")
-	s.ahead(f)
 	s.sums(f)
 	f.finish(s)
 	from := [2]string{"SI", "DX"}
@@ -376,14 +407,6 @@ func (s amx) restore(f *function) {
 	f.op("MOVL $64, R8")
 	if !s.wide {
 		f.op("MOVQ %d(BX), AX", ownA)
-	}
-}
-
-// ahead fetches weights of later patches: rows are too far apart, and pages too near,
-// for the processor to see what is read next.
-func (s amx) ahead(f *function) {
-	for row := range f.shape.rows {
-		f.fetch(f.source(row), amxAhead*f.kind.src)
 	}
 }
 

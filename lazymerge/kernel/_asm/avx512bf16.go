@@ -288,7 +288,7 @@ func (pending) reg(i int) string { return fmt.Sprintf("Z%d", 16+i) }
 // ahead fetches a row of the next ones.
 func (s avx512bf16) ahead(f *function, row int) {
 	f.op("LEAQ (R9)(R11*4), SI")
-	f.fetch(spaced("SI", "", "R11", "BX")(row), 0)
+	f.fetch(spaced("SI", "", "R11", "BX")(row))
 }
 
 // phase multiplies a fourth of the quads of the first run, the earlier phases more.
