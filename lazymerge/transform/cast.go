@@ -30,7 +30,7 @@ func Cast(dst []byte, to safetensors.DType, src []byte, from safetensors.DType) 
 	for len(src) > 0 {
 		n := min(len(src)/in, castChunk)
 		s.wide = grow(s.wide, n)
-		if err := safetensors.AsFloat32(s.wide, src[:n*in], from); err != nil {
+		if err := toFloats(s.wide, src[:n*in], from); err != nil {
 			return err
 		}
 		finite = store(dst[:n*out], s.wide, to) && finite
