@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -25,10 +26,14 @@ func permute(argv []string, app *cli.App) []string {
 	known := flagKinds(cmd.Flags)
 	flags, args, complete := splitFlags(argv[2:], known)
 	out := append([]string{argv[0], argv[1]}, flags...)
-	if !complete {
-		return out // the flag package says which flag lacks its value
+	if !complete || wantHelp(flags) {
+		return out // the flag package says which flag lacks its value, and seeks help on arguments
 	}
 	return append(append(out, "--"), args...)
+}
+
+func wantHelp(flags []string) bool {
+	return slices.ContainsFunc(flags, func(f string) bool { return f == "-h" || f == "-help" || f == "--help" })
 }
 
 // flagKinds maps every name of every flag to whether it takes a value.
