@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -129,20 +128,23 @@ func (s *Server) start(o Options) error {
 }
 
 // ready waits until the root can be listed. It reads its own mount with system calls
-// only, and not for ever.
+// only, and not for ever: for seconds in which this process runs, since a machine may
+// have been stopped, and then finds the time over and the answer on its way.
 func (s *Server) ready() error {
-	ctx, cancel := context.WithTimeout(context.Background(), readyTime)
-	defer cancel()
 	listed := make(chan error, 1)
 	go func() { listed <- s.list() }()
-	select {
-	case err := <-listed:
-		return err
-	case <-s.done:
-		return errors.New("the connection to the kernel ended")
-	case <-ctx.Done():
-		return fmt.Errorf("not readable after %v", readyTime)
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for range int(readyTime / time.Second) {
+		select {
+		case err := <-listed:
+			return err
+		case <-s.done:
+			return errors.New("the connection to the kernel ended")
+		case <-second.C:
+		}
 	}
+	return fmt.Errorf("not readable after %v", readyTime)
 }
 
 func (s *Server) list() error {
