@@ -209,7 +209,7 @@ func stateFile(_ string, names []string) (string, bool) {
 
 // list gives the names in a directory, sorted.
 func list(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // to open a FIFO would wait
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/adapter/single"
@@ -259,6 +261,32 @@ func TestNoCheckpoint(t *testing.T) {
 	found := Explain(err)
 	if len(found) != 1 || found[0].Code != "weights-other-format" || !strings.Contains(found[0].Message, "checkpoint-1") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// TestPipesNearby has named pipes beside what is explained: to open one would wait.
+func TestPipesNearby(t *testing.T) {
+	dir := dirOf(t, map[string]string{"run/a/adapter_config.json": loraConfig, "run/a/adapter_model.safetensors": "x"})
+	for _, name := range []string{"pipe", "run/pipe", "run/a/pipe", "run/latest", "run/checkpoint-3", "run/global_step4"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan []Finding)
+	go func() {
+		_, err := modeldir.FindAdapters([]string{filepath.Join(dir, "run/a")})
+		if err == nil {
+			_, err = peft.Open(filepath.Join(dir, "run/a"), peft.Options{})
+		}
+		done <- Explain(err)
+	}()
+	select {
+	case found := <-done:
+		if len(found) == 0 {
+			t.Error("nothing is found")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for a pipe")
 	}
 }
 

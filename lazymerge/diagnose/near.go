@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"lorafs/lazymerge/modeldir"
 )
@@ -273,7 +274,7 @@ func nearHealthy(dir string) string {
 
 // listDir lists a directory, sorted.
 func listDir(dir string) []string {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // to open a FIFO would wait
 	if err != nil {
 		return nil
 	}

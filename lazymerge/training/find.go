@@ -128,7 +128,7 @@ func (f *finder) versions(dir string) {
 }
 
 func list(dir string) ([]string, error) {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // to open a FIFO would wait
 	if err != nil {
 		return nil, err
 	}
