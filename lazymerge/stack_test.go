@@ -171,7 +171,7 @@ func TestStackOfEqualCopies(t *testing.T) {
 func TestStackOnTiedModules(t *testing.T) {
 	const head, words = "cls.predictions.decoder", "bert.embeddings.word_embeddings"
 	embedding := []tensor{ones("base_model.model."+words+".lora_embedding_A", 1, 6), {"base_model.model." + words + ".lora_embedding_B", 16, []int64{4, 1}}}
-	base, d := stacked(t, fakeAdapter{tensors: adding(head, 6, 2)}, fakeAdapter{tensors: embedding}, fakeAdapter{fields: `, "ensure_weight_tying": true`, tensors: embedding})
+	base, d := stacked(t, fakeAdapter{tensors: adding(head, 6, 2)}, fakeAdapter{tensors: embedding}, fakeAdapter{fields: `, "ensure_weight_tying": true, "target_modules": ["lm_head"]`, tensors: embedding})
 	for _, c := range []struct {
 		ref         string
 		head, words float32

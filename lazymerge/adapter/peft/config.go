@@ -3,6 +3,7 @@ package peft
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -119,6 +120,33 @@ func (c *Config) readUsual(v *values, m *method) {
 	if m.uses("ensure_weight_tying") {
 		c.TieWeights = v.boolean("ensure_weight_tying")
 	}
+}
+
+// embeddings are the last parts of module names for which PEFT heeds
+// ensure_weight_tying (tuners/tuners_utils.py:1425 @0.21.2); a regexp must match one.
+var embeddings = []string{"embed_tokens", "lm_head"}
+
+// tiesSaved tells whether modules_to_save are trained with all that is tied to them.
+func (c *Config) tiesSaved() bool { return c.TieWeights && anyEmbedding(c.ModulesToSave) }
+
+// tiesTargets tells the same of target_modules, which only count where no saved module
+// does. Trainable tokens are tied whatever their module is called.
+func (c *Config) tiesTargets() bool {
+	if !c.TieWeights || c.tiesSaved() {
+		return false
+	}
+	if c.TargetRegexp == "" {
+		return anyEmbedding(c.TargetModules)
+	}
+	re, err := compileFull(c.TargetRegexp)
+	return err == nil && slices.ContainsFunc(embeddings, func(name string) bool {
+		ok, err := re.match(name)
+		return ok && err == nil
+	})
+}
+
+func anyEmbedding(modules []string) bool {
+	return slices.ContainsFunc(modules, func(m string) bool { return slices.Contains(embeddings, component(m)) })
 }
 
 func (c *Config) readBias(v *values) {

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"lorafs/lazymerge/transform"
 )
 
 func as[E error](err error, target *E) bool { return errors.As(err, target) }
@@ -69,6 +71,31 @@ func TestConfigValues(t *testing.T) {
 	c.own, c.targets = nil, nil
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+// TestWeightTying has the names for which PEFT 0.21.2 ties what an adapter changes.
+func TestWeightTying(t *testing.T) {
+	for settings, want := range map[string][2]bool{ // of targets, of saved modules
+		`"target_modules": ["q", "model.embed_tokens"]`:                               {true, false},
+		`"target_modules": ["lm_head"]`:                                               {true, false},
+		`"target_modules": ["wte"]`:                                                   {},
+		`"target_modules": ["word_embeddings"], "modules_to_save": ["wte"]`:           {},
+		`"target_modules": ".*embed_tokens"`:                                          {true, false},
+		`"target_modules": "model\\.embed_tokens|.*q_proj"`:                           {},
+		`"target_modules": ["q"], "modules_to_save": ["lm_head"]`:                     {false, true},
+		`"target_modules": ["embed_tokens"], "modules_to_save": ["x.embed_tokens"]`:   {false, true},
+		`"target_modules": ["embed_tokens"], "modules_to_save": ["embed_tokens.sub"]`: {true, false},
+	} {
+		for tying, tie := range map[string]bool{"true": true, "false": false} {
+			c, err := readText(`{"peft_type": "LORA", "ensure_weight_tying": ` + tying + `, ` + settings + `}`)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := [2]bool{c.tiesTargets(), c.tiesSaved()}; got != [2]bool{tie && want[0], tie && want[1]} {
+				t.Errorf("%s, %s: %v, want %v", tying, settings, got, want)
+			}
+		}
 	}
 }
 
@@ -153,5 +180,23 @@ func TestReadConfigNamesItsFile(t *testing.T) {
 	_, err := ReadConfig(path)
 	if c := (*ConfigError)(nil); !as(err, &c) || c.Path != path {
 		t.Errorf("broken: %v", err)
+	}
+}
+
+// TestChangedOnce: PEFT takes a decomposition off a layer's weight unless the file has the
+// weight itself, changed already, and off no embedding.
+func TestChangedOnce(t *testing.T) {
+	for _, init := range []string{"pissa", "olora"} {
+		r := mustOpen(t, adapter(t, `"init_lora_weights": "`+init+`", "target_modules": ["q_proj", "lm_head", "embed_tokens"]`,
+			it("base_model.model.model.q_proj.lora_A.weight", 2, 6), it("base_model.model.model.q_proj.lora_B.weight", 4, 2),
+			it("base_model.model.lm_head.lora_A.weight", 2, 6), it("base_model.model.lm_head.lora_B.weight", 8, 2),
+			it("base_model.model.lm_head.base_layer.weight", 8, 6),
+			it("base_model.model.model.embed_tokens.lora_embedding_A", 2, 8), it("base_model.model.model.embed_tokens.lora_embedding_B", 6, 2),
+		), Options{})
+		for _, e := range r.Edits {
+			if _, got := e.Transform.(transform.Rebased); got != (e.Module == "model.q_proj") {
+				t.Errorf("%s: %s: %T", init, e.Module, e.Transform)
+			}
+		}
 	}
 }

@@ -72,7 +72,7 @@ func (p *parser) addFull() error {
 		}
 	}
 	scope := transform.Own
-	if p.config.TieWeights {
+	if p.config.tiesSaved() {
 		scope = transform.Shared
 	}
 	for _, f := range p.full {

@@ -205,7 +205,7 @@ func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 		}
 		return []transform.Edit{l.edit("weight", f)}, s.checkExtras(p, l)
 	}
-	e := l.edit("weight", s.weight(l, low))
+	e := l.edit("weight", s.weight(p, l, low))
 	switch {
 	case low.Layer == transform.InProj:
 		e.Param = "in_proj_weight"
@@ -221,7 +221,7 @@ func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 }
 
 // weight is what the module's tensors do to its weight.
-func (s *loraSettings) weight(l *layer, low transform.LowRank) transform.Transform {
+func (s *loraSettings) weight(p *parser, l *layer, low transform.LowRank) transform.Transform {
 	t := transform.Transform(low)
 	if m := l.tensors[roleMagnitude]; m != nil {
 		t = transform.DoRA{LowRank: low, Magnitude: m}
@@ -232,8 +232,11 @@ func (s *loraSettings) weight(l *layer, low transform.LowRank) transform.Transfo
 			A: transform.ScaledRows{By: transform.Vector{Tensor: diagonal}, Of: transform.Stored{Tensor: low.A}}, B: transform.Stored{Tensor: low.B},
 		}
 	}
-	if s.Change == nil {
-		return t
+	if s.Change == nil || p.places[fullPlace{l.module, "weight", true}] != nil {
+		return t // a base weight in the file has changed already: PEFT saves embeddings and heads
+	}
+	if low.Layer == transform.Embedding && *s.Change != transform.Minor {
+		return t // PEFT begins an embedding's factors as it does without PiSSA or OLoRA
 	}
 	rank := int64(0)
 	if len(low.A.Shape) > 0 {

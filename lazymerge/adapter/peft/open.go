@@ -122,7 +122,7 @@ func parse(c *Config, f Weights, o Options) (*transform.Recipe, error) {
 // parse makes the recipe.
 func (p *parser) parse() error {
 	p.recipe.Replication = p.config.Replication
-	p.recipe.TieWeights = p.config.TieWeights
+	p.recipe.TieWeights = p.config.tiesTargets()
 	for _, t := range p.file.Tensors() {
 		if err := p.collect(t); err != nil {
 			return err

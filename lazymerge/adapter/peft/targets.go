@@ -160,7 +160,7 @@ func endIn(set map[string]bool, name string) bool {
 // transformers and patterns do not follow.
 func (p *parser) checkTargets() error {
 	t := p.config.targets
-	if t == nil || p.config.TieWeights {
+	if t == nil || p.config.tiesTargets() {
 		return nil
 	}
 	var missed []string

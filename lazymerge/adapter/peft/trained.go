@@ -12,7 +12,7 @@ import (
 func (p *parser) addTrained() {
 	c := p.config
 	t := &transform.Trained{
-		Layers: make(map[string][]string), Whole: make(map[string]string), Tied: c.TieWeights,
+		Layers: make(map[string][]string), Whole: make(map[string]string), Tied: c.tiesSaved() || c.tiesTargets(),
 		Saved: p.isTrainedWhole, AllBiases: c.Bias == "all", LayerBiases: strings.HasSuffix(c.Bias, "_only"),
 		Headless: p.headless,
 	}
