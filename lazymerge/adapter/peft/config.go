@@ -122,11 +122,9 @@ func (c *Config) readUsual(v *values, m *method) {
 	}
 }
 
-// embeddings are the last parts of module names for which PEFT heeds
-// ensure_weight_tying (tuners/tuners_utils.py:1425 @0.21.2); a regexp must match one.
-var embeddings = []string{"embed_tokens", "lm_head"}
-
 // tiesSaved tells whether modules_to_save are trained with all that is tied to them.
+// PEFT heeds ensure_weight_tying only for embeddings, by the last parts of their names
+// (tuners/tuners_utils.py:1425 @0.21.2); a regexp must match one.
 func (c *Config) tiesSaved() bool { return c.TieWeights && anyEmbedding(c.ModulesToSave) }
 
 // tiesTargets tells the same of target_modules, which only count where no saved module

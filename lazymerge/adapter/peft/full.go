@@ -121,9 +121,12 @@ func replaceEdit(f fullTensor, scope transform.Scope) transform.Edit {
 	}
 }
 
+// embeddings are PEFT's EMBEDDING_LAYER_NAMES.
+var embeddings = []string{"embed_tokens", "lm_head"}
+
 // Vocabularies are modules with a row for each token, which PEFT saves whole when they
-// are adapted or resized (EMBEDDING_LAYER_NAMES, and those of other architectures).
-var Vocabularies = []string{"embed_tokens", "lm_head", "wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}
+// are adapted or resized: embeddings, and those of other architectures.
+var Vocabularies = append([]string{"wte", "word_embeddings", "embed_in", "embed_out", "shared", "tok_embeddings", "output"}, embeddings...)
 
 // expected tells whether PEFT is known to save such a tensor of its own accord. It
 // loads every parameter that the model has, so the others count as well.
