@@ -57,7 +57,7 @@ func (c *Checkpoint) open(path string, v Values, depth int) error {
 	if !st.IsDir() {
 		return c.openFile(path, v)
 	}
-	names, err := list(path)
+	names, err := List(path, maxListed)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func onlyStep(dir string, names []string) (string, bool) {
 	const most = 1000 // directories that are looked into
 	found := ""
 	for _, name := range names[:min(len(names), most)] {
-		below, err := list(filepath.Join(dir, name))
+		below, err := List(filepath.Join(dir, name), maxListed)
 		if err != nil || !slices.ContainsFunc(below, IsStepFile) {
 			continue
 		}
@@ -185,7 +185,7 @@ func shardedDir(dir string, names []string) (string, bool) {
 		if !slices.Contains(names, name) {
 			continue
 		}
-		parts, err := list(filepath.Join(dir, name))
+		parts, err := List(filepath.Join(dir, name), maxListed)
 		if err == nil && slices.ContainsFunc(parts, IsStepFile) {
 			return name, true
 		}
@@ -207,14 +207,14 @@ func stateFile(_ string, names []string) (string, bool) {
 	return "", false
 }
 
-// list gives the names in a directory, sorted.
-func list(dir string) ([]string, error) {
+// List gives the names in a directory, sorted, and of more than most only so many.
+func List(dir string, most int) ([]string, error) {
 	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // to open a FIFO would wait
 	if err != nil {
 		return nil, err
 	}
 	defer d.Close()
-	names, err := d.Readdirnames(maxListed)
+	names, err := d.Readdirnames(most)
 	if err != nil && len(names) == 0 && !errors.Is(err, io.EOF) {
 		return nil, err
 	}

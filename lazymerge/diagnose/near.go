@@ -3,14 +3,13 @@ package diagnose
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/modeldir"
 )
 
@@ -274,12 +273,6 @@ func nearHealthy(dir string) string {
 
 // listDir lists a directory, sorted.
 func listDir(dir string) []string {
-	d, err := os.OpenFile(dir, os.O_RDONLY|syscall.O_DIRECTORY, 0) // to open a FIFO would wait
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	names, _ := d.Readdirnames(maxNear) // what cannot be listed is not near
-	slices.Sort(names)
+	names, _ := checkpoint.List(dir, maxNear) // what cannot be listed is not near
 	return names
 }
