@@ -49,10 +49,21 @@ const (
 	chance = 3
 )
 
+// noise is what a type of adapter whose reference is itself not exact is allowed: so many
+// times the usual share, and as many elements of any tensor. Zeros stand for the usual.
+type noise struct {
+	share float64
+	spare int
+}
+
+func (n noise) or(other noise) noise {
+	return noise{max(n.share, other.share), max(n.spare, other.spare)}
+}
+
 // most is how many of n elements may be off when a share of them is.
-func most(share float64, n int) int {
-	expected := share * float64(n)
-	return max(spare, int(expected+chance*math.Sqrt(expected)))
+func (n noise) most(share float64, elements int) int {
+	expected := share * max(n.share, 1) * float64(elements)
+	return max(spare, n.spare, int(expected+chance*math.Sqrt(expected)))
 }
 
 // fp32Error is the error allowed in fp32, relative to the largest magnitude.
@@ -63,7 +74,7 @@ const fp32Error = 2e-5
 type merging struct {
 	base        []float32
 	twice       bool
-	noise       float64 // how many times the usual share may be off; 0 as a rule
+	noise       noise
 	approximate float64 // allowed as well, relative to the largest magnitude; 0 as a rule
 }
 
@@ -160,11 +171,11 @@ func halfDifference(got, want []float32, m merging, d safetensors.DType) (off in
 			problem = fmt.Errorf("element %d is %g, want %g: more than one unit in the last place", i, got[i], want[i])
 		}
 	}
-	part := share[d] * max(m.noise, 1)
+	limit := m.noise.most(share[d], len(want))
 	if m.approximate > 0 {
-		part = approximateShare
+		limit = noise{}.most(approximateShare, len(want))
 	}
-	if limit := most(part, len(want)); problem == nil && off > limit {
+	if problem == nil && off > limit {
 		problem = fmt.Errorf("%d of %d elements are off by a unit in the last place, %d may be", off, len(want), limit)
 	}
 	return off, problem
@@ -214,7 +225,9 @@ func TestDifference(t *testing.T) {
 		{"equal", want, want, merging{}, 0, true},
 		{"six flips", half(flips(6)), want, merging{}, 6, true},
 		{"seven flips", half(flips(7)), want, merging{}, 7, false},
-		{"seven flips where there is noise", half(flips(7)), want, merging{noise: 2}, 7, true},
+		{"seven flips where there is noise", half(flips(7)), want, merging{noise: noise{share: 2}}, 7, true},
+		{"eight flips where ties are common", half(flips(8)), want, merging{noise: noise{spare: 8}}, 8, true},
+		{"nine flips where ties are common", half(flips(9)), want, merging{noise: noise{spare: 8}}, 9, false},
 		{"two units", half(func(f []float32) { f[0] += 2.0 / 128 }), want, merging{}, 1, false},
 		{"not a number", half(func(f []float32) { f[0] = float32(math.NaN()) }), want, merging{}, 1, false},
 		{"unit of the small sum", half(func(f []float32) { f[7] = 2.0 / 128 }), cancelled, merging{}, 1, false},
