@@ -545,7 +545,7 @@ var codes = []code{
 	{
 		name:     "targets-missed",
 		severity: Warning,
-		title:    "target_modules does not mean modules that have tensors",
+		title:    "target_modules does not mean modules that have tensors, or other settings leave them out",
 		cause:    "PEFT would make no adapter for these modules and drop their tensors. Module names change between versions of transformers, and adapter_config.json may be of another run.",
 		fix:      "Compare adapter_config.json with that of another checkpoint of the run.",
 	},

@@ -462,8 +462,29 @@ func TestTargetModules(t *testing.T) {
 		{`["a", "b"]`, ""}, {`["a"]`, "does not match 1 of 2"}, {`["x.a", "b"]`, ""}, {`["y.a", "b"]`, "x.a"}, {`"all-linear"`, ""}, {`null`, ""},
 		{`".*\\.(a|b)"`, ""}, {`"(a|b)"`, "does not match 2 of 2"}, {`".*a++"`, "cannot be checked"}, {`[]`, ""},
 		{`["all-linear"]`, ""},
+		{`["a", "b"], "exclude_modules": ["b"]`, "exclude_modules leaves out 1 of 2"}, {`"x.*", "exclude_modules": ".*a"`, "x.a"},
+		{`["a", "b"], "exclude_modules": ["c"]`, ""}, {`["a", "b"], "exclude_modules": []`, ""},
 	} {
 		r := mustOpen(t, adapter(t, `"target_modules": `+x.value, append(pair("x.a"), pair("x.b")...)...), Options{})
+		if x.warns == "" && len(r.Warnings) > 0 || x.warns != "" && (len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0].Text, x.warns)) {
+			t.Errorf("%s: %q", x.value, r.Warnings)
+		}
+	}
+}
+
+func TestLayersToTransform(t *testing.T) {
+	for _, x := range []struct {
+		value string
+		warns string
+	}{
+		{`["a"], "layers_to_transform": [0, 1]`, ""}, {`["a"], "layers_to_transform": []`, ""},
+		{`["a"], "layers_to_transform": [1]`, "layers_to_transform leaves out 1 of 2"},
+		{`["a"], "layers_to_transform": 0`, "x.layers.1.a"},
+		{`["a"], "layers_to_transform": [0, 1], "layers_pattern": ["h"]`, "leaves out 2 of 2"},
+		{`["x.layers.1.a", "a"], "layers_to_transform": [0]`, ""}, // a full name is meant whatever its layer
+		{`".*", "layers_to_transform": [7]`, ""},                  // a pattern as well
+	} {
+		r := mustOpen(t, adapter(t, `"target_modules": `+x.value, append(pair("x.layers.0.a"), pair("x.layers.1.a")...)...), Options{})
 		if x.warns == "" && len(r.Warnings) > 0 || x.warns != "" && (len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0].Text, x.warns)) {
 			t.Errorf("%s: %q", x.value, r.Warnings)
 		}

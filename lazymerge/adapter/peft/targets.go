@@ -102,24 +102,35 @@ func (t *targets) named(module string) (bool, error) {
 
 // match tells whether the module gets an adapter.
 func (t *targets) match(module string) (bool, error) {
+	field, err := t.leftOutBy(module)
+	return field == "" && err == nil, err
+}
+
+// leftOutBy names the field of the config by which the module gets no adapter; "" if it
+// gets one.
+func (t *targets) leftOutBy(module string) (field string, err error) {
 	if t.err != nil {
-		return false, t.err
+		return "", t.err
 	}
 	if t.start.IsZero() {
 		t.start = time.Now()
 	}
 	if time.Since(t.start) > patternBudget {
-		return false, fmt.Errorf("the patterns together take more than %v", patternBudget)
+		return "", fmt.Errorf("the patterns together take more than %v", patternBudget)
 	}
 	if out, err := t.excluded(module); out || err != nil {
-		return false, err
+		return "exclude_modules", err
 	}
-	ok, err := t.named(module)
-	if !ok || err != nil || t.pattern != "" || len(t.layers) == 0 || t.names[module] {
-		return ok, err
+	if ok, err := t.named(module); !ok || err != nil {
+		return "target_modules", err
 	}
-	n, ok := t.layerOf(module)
-	return ok && slices.Contains(t.layers, n), nil
+	if t.pattern != "" || len(t.layers) == 0 || t.names[module] {
+		return "", nil
+	}
+	if n, ok := t.layerOf(module); !ok || !slices.Contains(t.layers, n) {
+		return "layers_to_transform", nil
+	}
+	return "", nil
 }
 
 func (t *targets) excluded(module string) (bool, error) {
@@ -155,30 +166,36 @@ func endIn(set map[string]bool, name string) bool {
 	return false
 }
 
-// checkTargets warns of modules that target_modules does not match: PEFT would drop
-// their tensors. It is no error, since names of modules change between versions of
+// checkTargets warns of modules that the config gives no adapter: PEFT would drop their
+// tensors. It is no error, since names of modules change between versions of
 // transformers and patterns do not follow.
 func (p *parser) checkTargets() error {
 	t := p.config.targets
 	if t == nil || p.config.tiesTargets() {
 		return nil
 	}
-	var missed []string
+	missed := make(map[string][]string) // modules by the field that leaves them out
 	for _, l := range p.layers {
 		if l.stacked {
 			continue
 		}
-		ok, err := t.named(l.pattern)
+		field, err := t.leftOutBy(l.pattern)
 		if err != nil {
 			p.warn(transform.TargetsUnread, "", "target_modules cannot be checked: %v", err)
 			return nil
 		}
-		if !ok {
-			missed = append(missed, l.module)
+		if field != "" {
+			missed[field] = append(missed[field], l.module)
 		}
 	}
-	if len(missed) > 0 {
-		p.warn(transform.TargetsMissed, missed[0], "target_modules does not match %d of %d modules that have adapters: %s", len(missed), len(p.layers), shortList(missed))
+	for _, c := range []struct{ field, does string }{
+		{"target_modules", "does not match"},
+		{"exclude_modules", "leaves out"},
+		{"layers_to_transform", "leaves out"},
+	} {
+		if modules := missed[c.field]; len(modules) > 0 {
+			p.warn(transform.TargetsMissed, modules[0], "%s %s %d of %d modules that have adapters: %s", c.field, c.does, len(modules), len(p.layers), shortList(modules))
+		}
 	}
 	return nil
 }
