@@ -152,7 +152,7 @@ func (c *diffusionCase) compare(t *testing.T, name string, served, want, base *s
 		}
 	}
 	floats, _ := v[2].floats() // nil of a tensor that is not one of floats
-	off, problem := difference(v[0], v[1], merging{base: floats})
+	off, problem := difference(v[0], v[1], merging{base: floats, noise: c.noise()})
 	switch {
 	case problem != nil:
 		t.Errorf("tensor %s: %v", name, problem)
@@ -165,6 +165,12 @@ func (c *diffusionCase) compare(t *testing.T, name string, served, want, base *s
 		}
 		total.add(want.DType, int64(off), n)
 	}
+}
+
+// noise is that of the algorithm by which the case is called.
+func (c *diffusionCase) noise() noise {
+	algorithm, _, _ := strings.Cut(filepath.Base(c.dir), "-")
+	return noisyTypes[strings.ToUpper(algorithm)]
 }
 
 // readTree reads the tensors of a pipeline, by component and name, or of a checkpoint

@@ -43,10 +43,12 @@ var share = map[safetensors.DType]float64{safetensors.BF16: 1e-4, safetensors.F1
 
 // spare is allowed in any tensor however small, and chance so many deviations above
 // the expected number: of thousands of small tensors some have more flips than their
-// share. The tally over all tensors keeps the strict share.
+// share. (Of LyCORIS' own sums up to three in a tensor of 192 are not the exact
+// ones rounded.) What a wrong rounding changes is a tenth of a tensor and more, and the
+// tally over all tensors keeps the strict share.
 const (
-	spare  = 2
-	chance = 3
+	spare  = 4
+	chance = 5
 )
 
 // noise is what a type of adapter whose reference is itself not exact is allowed: so many
@@ -191,7 +193,7 @@ func unit(magnitude float64, bits int, d safetensors.DType) float64 {
 }
 
 func TestDifference(t *testing.T) {
-	const n = 20_000 // six elements may be off in bf16
+	const n = 20_000 // nine elements may be off in bf16
 	flips := func(count int) func([]float32) {
 		return func(f []float32) {
 			for i := range f[:count] {
@@ -223,11 +225,11 @@ func TestDifference(t *testing.T) {
 		wantOK bool
 	}{
 		{"equal", want, want, merging{}, 0, true},
-		{"six flips", half(flips(6)), want, merging{}, 6, true},
-		{"seven flips", half(flips(7)), want, merging{}, 7, false},
-		{"seven flips where there is noise", half(flips(7)), want, merging{noise: noise{share: 2}}, 7, true},
-		{"eight flips where ties are common", half(flips(8)), want, merging{noise: noise{spare: 8}}, 8, true},
-		{"nine flips where ties are common", half(flips(9)), want, merging{noise: noise{spare: 8}}, 9, false},
+		{"nine flips", half(flips(9)), want, merging{}, 9, true},
+		{"ten flips", half(flips(10)), want, merging{}, 10, false},
+		{"ten flips where there is noise", half(flips(10)), want, merging{noise: noise{share: 2}}, 10, true},
+		{"twelve flips where ties are common", half(flips(12)), want, merging{noise: noise{spare: 12}}, 12, true},
+		{"thirteen flips where ties are common", half(flips(13)), want, merging{noise: noise{spare: 12}}, 13, false},
 		{"two units", half(func(f []float32) { f[0] += 2.0 / 128 }), want, merging{}, 1, false},
 		{"not a number", half(func(f []float32) { f[0] = float32(math.NaN()) }), want, merging{}, 1, false},
 		{"unit of the small sum", half(func(f []float32) { f[7] = 2.0 / 128 }), cancelled, merging{}, 1, false},
