@@ -224,7 +224,7 @@ func (p *planner) checkRank(x stackEdit, experts int64) error {
 	if len(a.Shape) > 0 {
 		got = a.Shape[0] / experts
 	}
-	return p.of(x.Adapter, &peft.RankError{File: p.file(x.Adapter), Tensor: a.Name, Module: x.Module + "." + x.Param, Field: x.param.Field, Config: x.param.Rank, Got: got})
+	return p.of(x.Adapter, &peft.RankError{File: p.file(x.Adapter), Tensor: a.Name, Module: x.Module + "." + x.Param, Field: x.param.Field, Config: x.param.Rank, Got: got, Shape: a.Shape})
 }
 
 func (p *planner) levelError(x stackEdit, err error) error {

@@ -164,6 +164,7 @@ var cases = []struct {
 	{"weights-empty", fileAt(raw(`{"__metadata__":{"format":"pt"}}`, "")), fileAt(factors())},
 	{"weights-error-page", fileAt("<!DOCTYPE html><html><head><title>401</title></head></html>"), fileAt(factors())},
 	{"weights-error-page", fileAt(`{"error":"Repository not found"}`), fileAt(factors())},
+	{"weights-flat", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 8), some(prefix+"0"+queries+"lora_B.weight", 8))), fileAt(factors())},
 	{"weights-header-broken", fileAt(raw(`{"a":{"dtype":"X9","shape":[],"data_offsets":[0,0]}}`, "")), fileAt(factors())},
 	{"weights-header-not-utf8", fileAt(raw("{\"\xff\xff\":1}", "")), fileAt(factors())},
 	{"weights-header-past-end", fileAt(factors()[:100]), fileAt(factors())},

@@ -254,6 +254,7 @@ var cases = []struct {
 	{"weights-error-page", openWeights(`{"error":"Repository not found"}`)},
 	{"weights-error-page", openWeights("Entry not found")},
 	{"weights-error-page", openWeights(strings.Repeat("é", 40))},
+	{"weights-flat", openWeights(raw(strings.NewReplacer("[1,2]", "[2]", "[2,1]", "[2]").Replace("{"+pair+"}"), zeros16))},
 	{"weights-header-broken", openWeights(raw(`{"a":{"dtype":"X9","shape":[],"data_offsets":[0,0]}}`, ""))},
 	{"weights-header-not-utf8", openWeights(raw("{\xff\xff}", ""))},
 	{"weights-header-past-end", openWeights(raw("{"+pair+"}", "")[:100])},

@@ -463,7 +463,7 @@ var codes = []code{
 	{
 		name:  "rank-mismatch",
 		title: "The rank in the settings is not that of the weights",
-		cause: "r or rank_pattern, in adapter_config.json or in the settings that diffusers keeps in the file's header, says another rank than the tensors have, so the scale would be wrong too. Settings and weights may come from different runs or checkpoints.",
+		cause: "r or rank_pattern, in adapter_config.json or in the settings that diffusers keeps in the file's header, says another rank than the tensors have, so the scale would be wrong too. Settings and weights may come from different runs or checkpoints, or a program transposed the tensors.",
 		fix:   "Copy adapter_config.json from the run that wrote the weights. A single file is to be saved again by the program that made it.",
 	},
 	{
@@ -589,8 +589,8 @@ var codes = []code{
 	{
 		name:  "tensor-nonfinite",
 		title: "The adapter holds NaN or infinite values",
-		cause: "Training diverged: too high a learning rate, F16 without loss scaling, or a broken GPU. Merged weights would be NaN as well.",
-		fix:   "Use a checkpoint from before the divergence. To mount it all the same:\n\tlorafs mount --allow-nonfinite BASE ADAPTER MOUNTPOINT",
+		cause: "Training diverged: too high a learning rate, F16 without loss scaling, or a broken GPU. Or the bytes are not those of such numbers: the file was damaged, or its header names another dtype. Merged weights would be NaN as well.",
+		fix:   "Use a checkpoint from before the divergence, or fetch the file again. To mount it all the same:\n\tlorafs mount --allow-nonfinite BASE ADAPTER MOUNTPOINT",
 	},
 	{
 		name:  "tensor-unknown",
@@ -732,6 +732,12 @@ var codes = []code{
 		fix:   fixDownload,
 	},
 	{
+		name:  "weights-flat",
+		title: "Matrices of the adapter were saved as flat parts",
+		cause: "lora_A and lora_B are matrices, and these tensors have one dimension. Under FSDP (and DeepSpeed ZeRO-3) each process holds a flat part of every parameter; one process has saved its parts, and the values of the others are not in the file.",
+		fix:   fixUngathered,
+	},
+	{
 		name:  "weights-header-broken",
 		title: "The header of the weights file is not what safetensors writes",
 		cause: "The beginning of the file was overwritten or damaged, or another program wrote it (the error that Python prints is InvalidHeaderDeserialization).",
@@ -801,7 +807,7 @@ var codes = []code{
 	{
 		name:  "weights-placeholders",
 		title: "The tensors of the adapter are empty placeholders",
-		cause: "The names are there, but the shapes are [0]: under DeepSpeed ZeRO-3 each process holds only its part of a parameter, and the state dict was saved without gathering them. PEFT answers with a size mismatch and torch.Size([0]).",
+		cause: "The names are there, but the shapes are [0]: under DeepSpeed ZeRO-3 (and FSDP) each process holds only its part of a parameter, and the state dict was saved without gathering them. PEFT answers with a size mismatch and torch.Size([0]).",
 		fix:   fixUngathered,
 	},
 	{

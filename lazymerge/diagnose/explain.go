@@ -220,6 +220,8 @@ func explainPeft(err error) []Finding {
 			name = "weights-placeholders"
 		}
 		return one(ungathered(name, e.File, first(e.Tensors), e.Error()))
+	case *peft.FlatError:
+		return one(ungathered("weights-flat", e.File, first(e.Tensors), e.Error()))
 	case *peft.WholeModelError:
 		return one(wholeModel(e.File, first(e.Tensors), e.Error()))
 	case *peft.NonFiniteError:

@@ -26,7 +26,7 @@ func (s boftSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 		return nil, err
 	}
 	if n := w[0].Shape; len(n) == 4 && n[0] != 1 && n[0] != s.layers {
-		return nil, &RankError{File: p.file.Path(), Tensor: w[0].Name, Module: l.module, Field: "boft_n_butterfly_factor", Config: s.layers, Got: n[0]}
+		return nil, &RankError{File: p.file.Path(), Tensor: w[0].Name, Module: l.module, Field: "boft_n_butterfly_factor", Config: s.layers, Got: n[0], Shape: n}
 	}
 	return []transform.Edit{l.edit("weight", transform.InputRotation{Type: "boft", Blocks: w[0], Rescale: w[1]})}, nil
 }

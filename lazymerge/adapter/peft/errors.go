@@ -124,6 +124,20 @@ func (e *EmptyError) Error() string {
 		e.File, e.Size, len(e.Tensors), e.Total, shortList(e.Tensors))
 }
 
+// FlatError says that matrices of an adapter have one dimension or none, as the part of
+// a parameter that one process holds in sharded training.
+type FlatError struct {
+	File    string
+	Tensors []string
+	Shape   []int64 // of the first
+	Total   int     // tensors in the file
+}
+
+func (e *FlatError) Error() string {
+	return fmt.Sprintf("%q: %d of %d tensors are no matrices, the first of shape %v: %s",
+		e.File, len(e.Tensors), e.Total, e.Shape, shortList(e.Tensors))
+}
+
 // WholeModelError says that the weights are those of a whole model, with no tensor of
 // an adapter among them.
 type WholeModelError struct {
@@ -152,11 +166,12 @@ type RankError struct {
 	Module string
 	Field  string // "r", or the pattern of rank_pattern that gave Config
 	Config int64
-	Got    int64 // first dimension of Tensor
+	Got    int64 // a dimension of Tensor
+	Shape  []int64
 }
 
 func (e *RankError) Error() string {
-	return fmt.Sprintf("%q: %q has rank %d, but the config says %d (%s)", e.File, e.Tensor, e.Got, e.Config, e.Field)
+	return fmt.Sprintf("%q: %q %v has rank %d, but the config says %d (%s)", e.File, e.Tensor, e.Shape, e.Got, e.Config, e.Field)
 }
 
 // shortList joins names, the first few in full.

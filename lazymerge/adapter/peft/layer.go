@@ -148,7 +148,7 @@ func (p *parser) checkRank(l *layer, t *safetensors.Tensor, dim int, rank int64,
 	if got == rank {
 		return nil
 	}
-	return &RankError{File: p.file.Path(), Tensor: t.Name, Module: l.module, Field: field, Config: rank, Got: got}
+	return &RankError{File: p.file.Path(), Tensor: t.Name, Module: l.module, Field: field, Config: rank, Got: got, Shape: t.Shape}
 }
 
 func (p *parser) missing(l *layer, want role) error {

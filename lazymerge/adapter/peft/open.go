@@ -26,7 +26,7 @@ type Options struct {
 
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
 // Close. Errors: those of ReadConfig and of OpenWeights, *NoWeightsError,
-// *EmptyError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
+// *EmptyError, *FlatError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
 // *RankError, *NonFiniteError, *WholeModelError.
 func Open(dir string, o Options) (*transform.Recipe, error) {
 	config, err := ReadConfig(filepath.Join(dir, configName))
@@ -107,6 +107,9 @@ func parse(c *Config, f Weights, o Options) (*transform.Recipe, error) {
 		},
 	}
 	if err := checkEmpty(f, t.empty); err != nil {
+		return nil, err
+	}
+	if err := checkFlat(f); err != nil {
 		return nil, err
 	}
 	if p.scan, err = scanFile(f, o); err != nil {

@@ -239,8 +239,8 @@ func TestRankMismatch(t *testing.T) {
 	if e := (*RankError)(nil); !as(err, &e) || e.Config != 2 || e.Got != 3 || e.Field != "r" {
 		t.Errorf("%v", err)
 	}
-	_, err = open(t, adapter(t, "", it("a.lora_A.weight"), it("a.lora_B.weight", 4, 3)), Options{})
-	if e := (*RankError)(nil); !as(err, &e) {
+	_, err = open(t, adapter(t, "", it("a.lora_A.weight", 3, 2), it("a.lora_B.weight", 4, 2)), Options{})
+	if e := (*RankError)(nil); !as(err, &e) || !strings.Contains(err.Error(), `[3 2] has rank 3`) {
 		t.Errorf("%v", err)
 	}
 }
@@ -388,6 +388,15 @@ func TestEmptyFiles(t *testing.T) {
 	_, err = open(t, adapter(t, "", append(pair("b"), it("a.lora_A.weight", 0))...), Options{})
 	if e := (*EmptyError)(nil); !as(err, &e) || e.Total != 3 || len(e.Tensors) != 1 {
 		t.Errorf("one placeholder: %v", err)
+	}
+}
+
+func TestFlatFactors(t *testing.T) {
+	for _, flat := range []item{it("a.lora_A.weight", 6), it("a.lora_B.default.weight", 8), it("a.lora_embedding_A", 6), it("a.lora_A")} {
+		_, err := open(t, adapter(t, "", append(pair("b"), flat)...), Options{})
+		if e := (*FlatError)(nil); !as(err, &e) || e.Total != 3 || len(e.Tensors) != 1 || !slices.Equal(e.Shape, flat.shape) {
+			t.Errorf("%s: %v", flat.name, err)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package peft
 import (
 	"bytes"
 	"context"
+	"regexp"
 	"slices"
+	"strings"
 
 	"lorafs/lazymerge/torchfile"
 	"lorafs/lazymerge/transform"
@@ -35,6 +37,28 @@ func checkEmpty(f Weights, rankZero bool) error {
 	}
 	if len(tensors) == 0 || len(empty) > 0 {
 		return &EmptyError{File: f.Path(), Size: f.Size(), Tensors: empty, Total: len(tensors)}
+	}
+	return nil
+}
+
+// factors find LoRA's matrices in names: lora_A.weight, lora_B.default.weight,
+// lora_embedding_A, but no lora_B.bias.
+var factors = regexp.MustCompile(`\.lora_(embedding_)?[AB](\.|$)`)
+
+// checkFlat refuses factors that are no matrices. Errors: *FlatError.
+func checkFlat(f Weights) error {
+	e := &FlatError{File: f.Path(), Total: len(f.Tensors())}
+	for _, t := range f.Tensors() {
+		if len(t.Shape) > 1 || !factors.MatchString(t.Name) || strings.HasSuffix(t.Name, ".bias") {
+			continue
+		}
+		if len(e.Tensors) == 0 {
+			e.Shape = t.Shape
+		}
+		e.Tensors = append(e.Tensors, t.Name)
+	}
+	if len(e.Tensors) > 0 {
+		return e
 	}
 	return nil
 }

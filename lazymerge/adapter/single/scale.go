@@ -31,7 +31,7 @@ func (p *parser) scale(l *layer, rank int64) (float64, error) {
 			return 0, err
 		}
 		if got.rank != rank {
-			return 0, &peft.RankError{File: p.file.Path(), Tensor: l.tensors[roleDown].Name, Module: l.module, Field: got.field, Config: got.rank, Got: rank}
+			return 0, &peft.RankError{File: p.file.Path(), Tensor: l.tensors[roleDown].Name, Module: l.module, Field: got.field, Config: got.rank, Got: rank, Shape: l.tensors[roleDown].Shape}
 		}
 		return got.scale, nil
 	}
