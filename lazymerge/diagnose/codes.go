@@ -388,7 +388,7 @@ var codes = []code{
 		name:     "names-foreign",
 		severity: Warning,
 		title:    "The tensors have names that PEFT does not load",
-		cause:    "The state dict was saved as it stands in a wrapped model (torch.compile's _orig_mod, FSDP's _fsdp_wrapped_module, module), or without PEFT's prefix base_model.model. lorafs knows what is meant; PEFT and most servers pass over such tensors, and then serve the base model without an error.",
+		cause:    "The state dict was saved as it stands in a wrapped model (torch.compile's _orig_mod, FSDP's _fsdp_wrapped_module, module), or without PEFT's prefix base_model.model, or with it twice. lorafs knows what is meant; PEFT and most servers pass over such tensors, and then serve the base model without an error.",
 		fix:      "Save the adapter with PEFT, from the unwrapped model:\n\taccelerator.unwrap_model(model).save_pretrained('OUT')",
 	},
 	{

@@ -101,9 +101,9 @@ func stripWrappers(parts []string) []string {
 var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 // foreign tells whether PEFT would pass over a tensor because of its name: it looks
-// for its own prefix, and for the modules of the plain model.
+// for its own prefix, once, and for the modules of the plain model.
 func foreign(key string) bool {
-	if !strings.HasPrefix(key, "base_model.") {
+	if !strings.HasPrefix(key, "base_model.") || strings.HasPrefix(key, "base_model.model.base_model.") {
 		return true
 	}
 	return slices.ContainsFunc(strings.Split(key, "."), func(part string) bool { return slices.Contains(wrappers, part) })

@@ -136,6 +136,7 @@ func TestNamesThatPEFTDoesNotLoad(t *testing.T) {
 		"base_model.model.a.%s.default.weight":              {transform.NameLeft},
 		"_orig_mod.base_model.model.a.%s.weight":            {transform.NamesWrapped},
 		"base_model.model._orig_mod.a.%s.weight":            {transform.NamesWrapped},
+		"base_model.model.base_model.model.a.%s.weight":     {transform.NamesWrapped},
 		"base_model.model._fsdp_wrapped_module.a.%s.weight": {transform.NamesWrapped},
 		"module.base_model.model.a.%s.weight":               {transform.NamesWrapped},
 		"a.%s.weight":                                       {transform.NamesWrapped},
