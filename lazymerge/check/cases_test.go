@@ -88,6 +88,7 @@ var cases = []struct {
 	{"base-quantized", withBase(llama.with("base/config.json", change(llama["base/config.json"], `{"model_type"`, `{"quantization_config":{"quant_method":"gptq"},"model_type"`), "base/model.safetensors", quantized())), withBase(llama)},
 	{"base-several-files", baseOnly(llama.with("base/model.safetensors", "-", "base/a.safetensors", weights(model()...), "base/b.safetensors", weights(model()...))), baseOnly(llama)},
 	{"base-weights-below", inputs{tree: llama.with("base/model.safetensors", "-", "base/sub/model.safetensors", weights(model()...)), paths: "adapter", base: "base"}, withBase(llama)},
+	{"bias-unmatched", withBase(llama.with(configFile, change(config, `"r":2`, `"r":2,"lora_bias":true`), file, factors(some(prefix+"0"+queries+"lora_B.bias", 4), some(prefix+"1"+queries+"lora_B.bias", 4)))), withBase(llama)},
 	{"checkpoint-no-adapter", trained(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), trained(run)},
 	{"checkpoint-no-adapter", trained(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), trained(run)},
 	{"config-broken", setting("{"), setting(config)},

@@ -153,6 +153,7 @@ var cases = []struct {
 	{"base-quantized", given(&lazymerge.QuantizedError{Base: "b", Method: "bitsandbytes"})},
 	{"base-several-files", openBase(map[string]string{"a.safetensors": "", "b.safetensors": ""}, "")},
 	{"base-unmerged", given(&lazymerge.UnmergedError{Path: "p", Tensor: "m.base_layer.weight"})},
+	{"bias-unmatched", given(&lazymerge.UnmatchedError{Tensors: []lazymerge.Unmatched{{Keys: []string{"q.lora_B.bias"}}}})},
 	{"base-weights-below", openBase(map[string]string{"x/model.safetensors": ""}, "")},
 	{"checkpoint-no-adapter", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.NoAdapter})},
 	{"checkpoint-several-adapters", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.SeveralAdapters})},

@@ -123,6 +123,12 @@ var codes = []code{
 		fix:   "Name the sub-directory that is the model.",
 	},
 	{
+		name:  "bias-unmatched",
+		title: "The base has no biases to add those of lora_bias to",
+		cause: "lora_bias trains a bias beside lora_B, and the layers of the base have none. PEFT runs such an adapter beside the base, and refuses to merge it. If the model that was trained has biases, this is another one.",
+		fix:   "Serve the adapter beside the base with PEFT, or train without lora_bias. To merge the weights without their biases, which is not what was trained:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
 		name:  "checkpoint-alpha-differs",
 		title: "--alpha is not the lora_alpha of adapter_config.json",
 		cause: "The config that was found or named says what lora_alpha was, and --alpha says otherwise. --alpha is for a config that has to be rebuilt.",

@@ -116,7 +116,11 @@ func explainLost(e *lazymerge.LostError) Finding {
 
 func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 	name, tensor := "tensor-unmatched", ""
+	biases := 0
 	for _, t := range e.Tensors {
+		if isBias(t) {
+			biases++
+		}
 		if len(t.Ambiguous) > 0 {
 			name = "tensor-ambiguous"
 		}
@@ -124,11 +128,19 @@ func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 			tensor = t.Keys[0]
 		}
 	}
+	if len(e.Tensors) > 0 && biases == len(e.Tensors) && !e.All {
+		return finding("bias-unmatched", e.Adapter, tensor, e.Error(), nil)
+	}
 	f := finding(name, e.Adapter, tensor, e.Error(), nil)
 	if e.All { // there is no rest to merge
 		f.Fix, _, _ = strings.Cut(f.Fix, " To merge the rest")
 	}
 	return hinted(f)
+}
+
+// isBias tells whether what found no place is nothing but the bias of lora_B.
+func isBias(t lazymerge.Unmatched) bool {
+	return len(t.Keys) == 1 && strings.Contains(t.Keys[0], ".lora_B.") && strings.HasSuffix(t.Keys[0], ".bias")
 }
 
 // hinted says what base the config beside an adapter names.
