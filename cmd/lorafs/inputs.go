@@ -19,8 +19,8 @@ import (
 type inputs struct {
 	base    *lazymerge.Base
 	cache   *cache.Cache[lazymerge.Key]
-	paths   []string // of the base and of what was named as adapters
-	single  bool     // one plain adapter was named: the tree is that model itself
+	paths   []string          // of the base and of what was named as adapters
+	library *modeldir.Library // what was named as adapters
 	models  []*lazymerge.Model
 	broken  []brokenAdapter
 	notes   []string
@@ -65,7 +65,7 @@ func (in *inputs) open(ctx context.Context, baseRef string, adapterRefs []string
 	if err != nil {
 		return &subjectError{subject: strings.Join(adapterRefs, " "), err: err}
 	}
-	in.single = library.Single
+	in.library = library
 	in.paths = append(in.paths, library.Dirs...)
 	stacks := false
 	for _, a := range library.Adapters {
@@ -102,7 +102,7 @@ func (in *inputs) openAdapter(ctx context.Context, a modeldir.Adapter, o lazymer
 	case err == nil:
 		in.models = append(in.models, m)
 		in.closers = append(in.closers, m.Close)
-	case in.single, errors.Is(err, context.Canceled):
+	case in.library.Single, errors.Is(err, context.Canceled):
 		return &subjectError{subject: a.Ref, err: err}
 	default:
 		in.broken = append(in.broken, brokenAdapter{name: a.Name, err: &subjectError{subject: a.Ref, err: err}, findings: diagnose.Explain(err)})
@@ -140,7 +140,7 @@ func (in *inputs) one(command string) (*lazymerge.Model, error) {
 
 // tree is what fs shows of the inputs.
 func (in *inputs) tree() fs.Tree {
-	if in.single {
+	if in.library.Single {
 		return fs.Tree{Single: in.models[0]}
 	}
 	t := fs.Tree{Models: in.models}

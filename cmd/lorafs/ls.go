@@ -89,7 +89,7 @@ func list(in *inputs, all bool) listing {
 	for _, m := range in.models {
 		r := m.Report()
 		lm := listedModel{Name: m.Name(), Adapter: r.Adapter, Summary: r.Summary(), Findings: diagnose.Warnings(r.File, r.Warnings), Combined: r.Combined, Stack: r.Stack, Files: []listedFile{}}
-		if in.single {
+		if in.library.Single {
 			lm.Name = ""
 		}
 		for _, e := range m.Entries() {

@@ -25,6 +25,7 @@ func mountCommand(io stdio, cacheDefault string) *cli.Command {
 		ArgsUsage: "BASE ADAPTER... MOUNTPOINT",
 		Description: "With one plain adapter MOUNTPOINT is the merged model's directory. With a library, or several\n" +
 			"adapters, it holds a directory for each; a broken one is a file NAME.INVALID that says what is wrong.\n" +
+			"Adapters that are added, removed or replaced meanwhile show within two seconds.\n" +
 			"With --strict one warning, or one broken adapter of a library, refuses the whole mount.\n" +
 			"The command returns when the tree is readable; a background process goes on until it is unmounted.\n\n" +
 			"fstab: /models/base /mnt/merged fuse.lorafs adapter=/adapters/sql,allow_other 0 0",
@@ -161,6 +162,10 @@ func serve(ctx context.Context, o mountOptions, io stdio, pipe *os.File, log *sl
 		io.note("%s", summary)
 	} else if err := reportReady(pipe, logFile, summary); err != nil {
 		return err
+	}
+	if !in.library.Single {
+		follower := startLive(in, server, o.merge, log)
+		defer closeInto(&err, follower.stop)
 	}
 	tuneMemory()
 	wait(server, signals)

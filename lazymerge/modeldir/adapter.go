@@ -47,9 +47,26 @@ func FindAdapters(refs []string) (*Library, error) {
 		if found.library {
 			lib.Dirs = append(lib.Dirs, named.host)
 		}
-		lib.Adapters = append(lib.Adapters, found.adapters...)
+		if err := lib.add(named, found); err != nil {
+			return nil, err
+		}
 	}
 	return lib, sortUnique(lib.Adapters)
+}
+
+// add takes in what a reference led to.
+func (l *Library) add(r reference, f found) error {
+	source, err := newSource(r, f.library)
+	if err != nil {
+		return err
+	}
+	for i := range f.adapters {
+		f.adapters[i].Source = len(l.Sources)
+		f.adapters[i].Marks = marks(f.adapters[i])
+	}
+	l.Sources = append(l.Sources, source)
+	l.Adapters = append(l.Adapters, f.adapters...)
+	return nil
 }
 
 // reference is one ADAPTER argument, taken apart and found on disk.
@@ -135,7 +152,10 @@ type found struct {
 	library  bool
 }
 
-func (r reference) find() (found, error) {
+func (r reference) find() (found, error) { return r.findBy(scope.libraryEntry) }
+
+// findBy looks at the entries of a library by a function.
+func (r reference) findBy(entry func(scope, string) (Adapter, bool)) (found, error) {
 	if r.parts != nil {
 		return r.findStack()
 	}
@@ -149,7 +169,7 @@ func (r reference) find() (found, error) {
 	a, err := s.openAdapter()
 	var none *NotAdapterError
 	if errors.As(err, &none) && !none.IsBase {
-		return r.findLibrary(s, none)
+		return r.findLibrary(s, none, entry)
 	}
 	a.Name, a.Ref, a.Err = r.tree, r.ref, err
 	return found{adapters: []Adapter{a}}, nil
@@ -279,7 +299,7 @@ func (s scope) hasModel() bool {
 }
 
 // findLibrary lists the adapters of a directory that is none itself.
-func (r reference) findLibrary(s scope, none *NotAdapterError) (found, error) {
+func (r reference) findLibrary(s scope, none *NotAdapterError, entry func(scope, string) (Adapter, bool)) (found, error) {
 	names, err := readNames(s.root)
 	if err != nil {
 		return found{}, err
@@ -289,7 +309,7 @@ func (r reference) findLibrary(s scope, none *NotAdapterError) (found, error) {
 		if hidden(name) {
 			continue
 		}
-		if a, ok := s.libraryEntry(name); ok {
+		if a, ok := entry(s, name); ok {
 			a.Ref = filepath.Join(r.host, name)
 			if err := checkName(a.Ref, a.Name); err != nil && a.Err == nil {
 				a.Err = err

@@ -49,6 +49,11 @@ type Adapter struct {
 	File  string // the real file of an adapter that is one file, else ""
 	Files []File // the files that win over the base's: tokenizer, chat template, generation config
 	Note  string // what was chosen for the user, "" when nothing was
+	// Marks tell two states of the adapter's files apart: they change when one of them is
+	// written, replaced, added or removed. FindAdapters and Source.Look set them.
+	Marks string
+	// Source is the place among a Library's Sources of the one that led to it.
+	Source int
 	// Err says why there is no adapter to open. It is set only where other adapters
 	// remain usable: in a library, and when several were named.
 	Err error
@@ -61,5 +66,6 @@ type Adapter struct {
 type Library struct {
 	Adapters []Adapter // sorted by Name
 	Dirs     []string  // the libraries among what was named
+	Sources  []*Source // what was named, in that order
 	Single   bool      // one adapter was named, without a name of its own: the mount point is the model
 }
