@@ -67,7 +67,10 @@ func planParts(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
 
 func (p *partsPlanner) finish() ([]*planner, error) {
 	p.planners[0].unmatched = append(p.planners[0].unmatched, p.missing...)
-	if err := p.planners[0].settle(); err != nil {
+	places := func(adapter int) bool {
+		return slices.ContainsFunc(p.planners, func(one *planner) bool { return one.places(adapter) })
+	}
+	if err := p.planners[0].settle(places); err != nil {
 		return nil, err
 	}
 	p.warnSecond()
@@ -81,7 +84,7 @@ func (p *partsPlanner) finish() ([]*planner, error) {
 		}
 		used = append(used, one)
 	}
-	if used == nil { // everything was left out
+	if used == nil { // the adapter has no edits
 		return p.planners[:1], p.planners[0].finish()
 	}
 	used[0].warnings = mergeWarnings(p.planners[0], used[0])

@@ -242,3 +242,52 @@ func TestStackOfDivisions(t *testing.T) {
 		t.Error("one of the two is not applied")
 	}
 }
+
+// TestCombineFiles: half an adapter and half a copy of it are the adapter, whatever rank
+// the decomposition of their sum is cut to, as long as it is that of a file.
+func TestCombineFiles(t *testing.T) {
+	const name = "double_blocks.0.img_attn.qkv.weight"
+	base := madeUp(t, "base.safetensors", fluxBase)
+	one := madeUp(t, "one.safetensors", lora("diffusion_model.double_blocks.0.img_attn.qkv", 24, 8))
+	copied := filepath.Join(t.TempDir(), "copy.safetensors")
+	raw, err := os.ReadFile(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeText(t, copied, string(raw))
+	merged := func(ref string, combine *lazymerge.Combine) *safetensors.File {
+		path := filepath.Join(t.TempDir(), "merged.safetensors")
+		writeText(t, path, string(readAll(t, openPair(t, base, ref, lazymerge.Options{Combine: combine}), "base.safetensors")))
+		f, err := safetensors.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	want := merged(one, nil)
+	for _, kind := range []string{"svd", "magnitude_prune_svd", "cat"} {
+		got := merged(one+"@0.5+"+copied+"@0.5", &lazymerge.Combine{Type: kind, Density: 1})
+		for i := range int64(24 * 8) {
+			if g, w := valueAt(t, got, name, i), valueAt(t, want, name, i); math.Abs(float64(g-w)) > 1e-5 {
+				t.Fatalf("%s: element %d is %g, want %g", kind, i, g, w)
+			}
+		}
+	}
+}
+
+// TestNothingOfAFileFits: with nothing of an adapter in its place there is no rest to merge.
+func TestNothingOfAFileFits(t *testing.T) {
+	other := lora("diffusion_model.layers.0.attention.qkv", 24, 8)
+	both := union(other, lora("diffusion_model.double_blocks.0.img_attn.qkv", 24, 8))
+	for name, c := range map[string]struct {
+		adapter map[string][]int64
+		all     bool
+	}{"another model's": {other, true}, "partly": {both, false}} {
+		_, err := openMadeUp(t, fluxBase, c.adapter, lazymerge.Options{AllowUnused: true})
+		var unmatched *lazymerge.UnmatchedError
+		if errors.As(err, &unmatched) != c.all || c.all && !unmatched.All {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -154,7 +154,7 @@ func (s *stack) stacksDoRA() bool {
 func (s *stack) anyConv() bool {
 	for _, p := range s.parts {
 		for _, e := range p.recipe.Edits {
-			if l, ok := e.Transform.(transform.LowRank); ok && l.Layer == transform.Conv && len(l.A.Shape) != 4 {
+			if l, ok := e.Transform.(transform.LowRank); ok && l.Layer == transform.Conv && (len(l.A.Shape) == 3 || len(l.A.Shape) == 5) {
 				return true
 			}
 		}

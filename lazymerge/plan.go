@@ -497,13 +497,13 @@ func (p *planner) editError(o *output, e placedEdit, err error) error {
 }
 
 // settle turns what found no tensor into an error, or a warning where the caller
-// allows it.
-func (p *planner) settle() error {
+// allows it. places tells whether anything of an adapter has its place in the base.
+func (p *planner) settle(places func(adapter int) bool) error {
 	if len(p.unmatched) == 0 {
 		return nil
 	}
 	for i, unmatched := range byAdapter(p.unmatched) {
-		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched, All: !p.recipe.ByPart && !p.places(i)}
+		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched, All: !places(i)}
 		if len(unmatched) > 0 && (!p.opt.AllowUnused || err.All) {
 			return p.of(i, err)
 		}
@@ -514,7 +514,7 @@ func (p *planner) settle() error {
 	return nil
 }
 
-// places tells whether anything of an adapter has its place in the base.
+// places tells whether anything of an adapter has its place in the component.
 func (p *planner) places(adapter int) bool {
 	return slices.ContainsFunc(p.outputs, func(o *output) bool {
 		return slices.ContainsFunc(o.edits, func(e placedEdit) bool { return e.Adapter == adapter })
@@ -559,7 +559,7 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
 	if len(fits) > 1 {
 		return nil, &PartError{Base: b.Ref(), Parts: [2]string{fits[0].c.dir.Dir, fits[1].c.dir.Dir}}
 	}
-	if err := best.settle(); err != nil {
+	if err := best.settle(best.places); err != nil {
 		return nil, err
 	}
 	lost := best.checkLost()

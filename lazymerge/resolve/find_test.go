@@ -120,6 +120,8 @@ func TestFind(t *testing.T) {
 		{"no suffix out of a tower", Base{Names: []string{"model.layers.0.self_attn.q_proj.weight"}}, "vision_tower.layers.0.self_attn.q_proj", "weight", Match{}, 0},
 		{"no suffix into a tower", Base{Names: []string{"vision_tower.layers.0.self_attn.q_proj.weight"}}, "layers.0.self_attn.q_proj", "weight", Match{}, 0},
 		{"two wrappers fit", Base{Names: []string{"model.h.0.attn.weight", "base_model.h.0.attn.weight"}}, "h.0.attn", "weight", Match{}, 2},
+		{"language model of a wrapper", Base{Names: bare, ModelType: "llama", Architectures: []string{"LlamaModel"}}, "model.language_model.layers.1.mlp.up_proj", "weight", Match{Name: "layers.1.mlp.up_proj.weight", How: "text"}, 0},
+		{"no text model of another component", Base{Names: bare, ModelType: "llama", Architectures: []string{"LlamaModel"}}, "image_encoder.text_model.layers.1.mlp.up_proj", "weight", Match{}, 0},
 		{"text adapter on a vision model", Base{Names: llavaDisk, ModelType: "llava", Architectures: []string{"LlavaForConditionalGeneration"}}, "model.layers.1.self_attn.q_proj", "weight", Match{Name: "language_model.model.layers.1.self_attn.q_proj.weight", How: "text"}, 0},
 		{"its head", Base{Names: llavaDisk, ModelType: "llava", Architectures: []string{"LlavaForConditionalGeneration"}}, "lm_head", "weight", Match{Name: "language_model.lm_head.weight", How: "renamed"}, 0},
 		{"text adapter on a vision model in memory's style", Base{Names: llavaNew, ModelType: "llava", Architectures: []string{"LlavaForConditionalGeneration"}}, "model.layers.1.self_attn.q_proj", "weight", Match{Name: "model.language_model.layers.1.self_attn.q_proj.weight", How: "text"}, 0},

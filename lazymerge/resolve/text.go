@@ -63,7 +63,8 @@ func languageConfig(path string) bool {
 var languageParts = []string{"language_model", "text_model"}
 
 // outward drops the component of the language model from the name, where the
-// base has no such component and so is the language model itself.
+// base has no such component and so is the language model itself. What stands before it
+// must mean nothing, either: it may be another component's text model.
 func (x *Index) outward(name string) []string {
 	parts := strings.Split(name, ".")
 	i := slices.IndexFunc(parts, func(p string) bool { return slices.Contains(languageParts, p) })
@@ -72,7 +73,7 @@ func (x *Index) outward(name string) []string {
 	}
 	rest := slices.Delete(parts, i, i+1)
 	out := []string{strings.Join(rest, ".")}
-	if i > 0 {
+	if i > 0 && meaningless(parts[:i]) {
 		out = append(out, strings.Join(rest[i:], "."))
 	}
 	return out

@@ -93,7 +93,18 @@ func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 	if err := p.checkLikes(); err != nil {
 		return nil, err
 	}
+	p.recipe.Rank = largestRank(p.recipe.Edits)
 	return p.recipe, nil
+}
+
+// largestRank stands for the rank of a config, which a single file need not have.
+func largestRank(edits []transform.Edit) (rank int64) {
+	for _, e := range edits {
+		if low, ok := e.Transform.(transform.LowRank); ok {
+			rank = max(rank, int64(low.Describe().Rank))
+		}
+	}
+	return rank
 }
 
 // adapts says whether the module has a tensor that only adapters have.
