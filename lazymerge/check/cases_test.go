@@ -74,6 +74,7 @@ var cases = []struct {
 	{"adapter-not-found", inputs{tree: tree{"dir/notes.md": "x"}, paths: "dir"}, alone(llama)},
 	{"adapter-untrained", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 2, 4), filled(prefix+"0"+queries+"lora_B.weight", 0, 4, 2))), fileAt(factors())},
 	{"adapter-untrained", setting(change(config, `"lora_alpha":4`, `"lora_alpha":0`)), setting(config)},
+	{"alpha-zero", oneFile(sdScripts.with("one.safetensors", weights(kohya("x"), kohyaUp("x"), filled("lora_unet_x.alpha", 0)))), oneFile(sdScripts)},
 	{"alpha-absent", oneFile(sdScripts.with("one.safetensors", weights(kohya("x"), kohyaUp("x"), filled("lora_unet_x.alpha", 2), kohya("y"), kohyaUp("y")))), oneFile(sdScripts)},
 	{"base-config-broken", baseOnly(llama.with("base/config.json", "{")), baseOnly(llama)},
 	{"base-converted-tensor", withBase(stored("qwen3-moe-experts", "qwen3-moe-bf16").with(configFile, change(config, "q_proj", "o_proj"), file, weights(some("base_model.model.model.layers.1.mlp.experts.gate_up_proj", 4, 4), some(prefix+"0.self_attn.o_proj.lora_A.weight", 2, 32), some(prefix+"0.self_attn.o_proj.lora_B.weight", 32, 2)))),

@@ -50,6 +50,13 @@ var codes = []code{
 		fix:      "Save the adapter again with the program that made it, unless the scale of 1 is meant.",
 	},
 	{
+		name:     "alpha-zero",
+		severity: Warning,
+		title:    "An alpha in the file is 0",
+		cause:    "Programs disagree on what that means: sd-scripts and LyCORIS read it as the rank, which is a scale of 1, as here; to diffusers and ComfyUI such a module changes nothing.",
+		fix:      "Save the adapter again with the alpha that it was trained with.",
+	},
+	{
 		name:  "base-config-broken",
 		title: "The base's config.json cannot be read",
 		cause: "The file is not the JSON object that transformers writes. It may be cut off, edited by hand, or the error page of a download.",

@@ -24,6 +24,7 @@ var concernCodes = map[transform.Concern]string{
 	transform.NamesWrapped:   "names-foreign",
 	transform.ExpertsGuess:   "experts-order",
 	transform.AlphaAbsent:    "alpha-absent",
+	transform.AlphaZero:      "alpha-zero",
 	transform.MagnitudePart:  "magnitude-absent",
 	transform.ScaleGuess:     "scale-unknown",
 	transform.PartGuess:      "part-unnamed",

@@ -21,6 +21,7 @@ const (
 	NamesWrapped                  // a wrapper's names, or none of PEFT's prefix, in the names of the tensors
 	ExpertsGuess                  // the order of the experts' columns is a guess
 	AlphaAbsent                   // some modules of a file have no alpha
+	AlphaZero                     // some modules of a file have an alpha of 0
 	MagnitudePart                 // some modules of a file are DoRA
 	ScaleGuess                    // a file of PEFT's names without its config
 	PartGuess                     // one of two parts of a pipeline is left as it is

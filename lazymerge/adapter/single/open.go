@@ -57,6 +57,7 @@ type parser struct {
 	silent   []string
 	scaled   int      // modules with an alpha
 	unscaled []string // modules without one, nor settings
+	nought   []string // alphas of 0
 	wrapped  bool     // keys begin as those of a PEFT adapter
 }
 
@@ -297,6 +298,9 @@ func (p *parser) settle() error {
 	}
 	if n := len(p.unscaled); n > 0 && p.scaled > 0 {
 		p.warn(transform.AlphaAbsent, p.unscaled[0], "%d of %d modules have no alpha, and a scale of 1: %s", n, n+p.scaled, strings.Join(p.unscaled[:min(n, 5)], ", "))
+	}
+	if n := len(p.nought); n > 0 {
+		p.warn(transform.AlphaZero, p.nought[0], "%d of %d alphas are 0, and the scale of these modules is 1: %s", n, p.scaled, strings.Join(p.nought[:min(n, 5)], ", "))
 	}
 	if n := p.decomposed(); n > 0 && n < len(p.layers) {
 		p.warn(transform.MagnitudePart, "", "%d of %d modules have a magnitude (DoRA); the others are merged without", n, len(p.layers))

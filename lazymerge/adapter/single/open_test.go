@@ -152,7 +152,7 @@ func TestScales(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := fmt.Sprint(r.Warnings); !strings.Contains(w, "1 of 3 modules have no alpha") || !strings.Contains(w, "lora_unet_without") {
+	if w := fmt.Sprint(r.Warnings); !strings.Contains(w, "1 of 3 modules have no alpha") || !strings.Contains(w, "lora_unet_without") || !strings.Contains(w, "1 of 2 alphas are 0") {
 		t.Errorf("warnings: %s", w)
 	}
 	for module, want := range map[string]float64{"with": 1.5, "without": 1, "zero": 1} {

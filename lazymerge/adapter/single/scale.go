@@ -21,6 +21,7 @@ func (p *parser) scale(l *layer, rank int64) (float64, error) {
 			return 0, err
 		}
 		if alpha == 0 {
+			p.nought = append(p.nought, t.Name)
 			return 1, nil
 		}
 		return alpha / float64(rank), nil
