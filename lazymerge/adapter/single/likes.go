@@ -1,8 +1,8 @@
 package single
 
 import (
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lorafs/lazymerge/transform"
@@ -12,10 +12,17 @@ import (
 // block has.
 var optional = []role{roleAlpha, roleMagnitude, rolePEFTMagnitude, roleRescale}
 
-var digits = regexp.MustCompile(`\d+`)
-
-// like is what modules have in common that are the same but for their numbers.
-func (l *layer) like(a string) string { return a + " " + digits.ReplaceAllString(l.name(), "#") }
+// like is what modules have in common that are the same but for their numbers in lists:
+// attn1 and attn2 are two modules of a block.
+func (l *layer) like(a string) string {
+	parts := strings.FieldsFunc(l.name(), func(r rune) bool { return r == '.' || r == '_' })
+	for i, p := range parts {
+		if _, err := strconv.Atoi(p); err == nil {
+			parts[i] = "#"
+		}
+	}
+	return a + " " + strings.Join(parts, ".")
+}
 
 // companions are tensors of a second parameter, or of the only one.
 var companions = []role{roleUpBias, roleDiff, roleDiffBias, roleNorm, roleNormBias}

@@ -285,6 +285,7 @@ func TestLostCompanion(t *testing.T) {
 		it("unet.b.0.l.lora_A.weight", 2, 6), it("unet.b.0.l.lora_B.weight", 4, 2), it("unet.b.0.l.lora_B.bias", 4),
 		it("unet.b.1.l.lora_A.weight", 2, 6), it("unet.b.1.l.lora_B.weight", 4, 2), it("unet.b.1.l.lora_B.bias", 4),
 		it("unet.c.f.diff", 4, 6), // a layer without a bias, that has no like
+		it("unet.b.0.f2.diff", 4, 6), it("unet_b_1_f2.diff", 4, 6), // nor have these: f is another
 	}
 	if _, err := open(t, Options{}, nil, whole...); err != nil {
 		t.Fatal(err)
