@@ -129,9 +129,53 @@ func readStack(a modeldir.Adapter, opt Options) (*stack, []func() error, error) 
 	return s, closers, nil
 }
 
+// leaveCopies leaves out what an adapter has stored of the base as it is: PEFT saves an
+// embedding whole beside what it trained of it. In a stack the copy would replace what
+// other adapters add.
+func (s *stack) leaveCopies(base *Base) error {
+	for _, p := range s.parts {
+		var kept []transform.Edit
+		for _, e := range p.recipe.Edits {
+			same, err := base.holds(e)
+			if err != nil {
+				return err
+			}
+			if !same || p.recipe.ByPart {
+				kept = append(kept, e)
+				continue
+			}
+			p.recipe.Notes = append(p.recipe.Notes, e.Module+"."+e.Param+" is a copy of the base's and is left out")
+		}
+		p.recipe.Edits = kept
+	}
+	return nil
+}
+
+// holds tells whether an edit puts in place what is there.
+func (b *Base) holds(e transform.Edit) (bool, error) {
+	r, ok := e.Transform.(transform.Replace)
+	if !ok {
+		return false, nil
+	}
+	for _, c := range b.components {
+		m, err := c.names().Find(e.Module, e.Param)
+		i := slices.IndexFunc(c.slots, func(s slot) bool { return s.name == m.Name })
+		if err != nil || i < 0 || !slices.Equal(c.slots[i].from.Shape, r.Value.Shape) {
+			continue
+		}
+		if same, err := sameBytes(c.slots[i].from, r.Value); same || err != nil {
+			return same, err
+		}
+	}
+	return false, nil
+}
+
 // join makes one recipe of all. Errors: *StackConflictError, *modeldir.StackPartError
 // around an *EditError, *CombineError.
 func (s *stack) join(base *Base, opt Options) (*transform.Recipe, error) {
+	if err := s.leaveCopies(base); err != nil {
+		return nil, err
+	}
 	if opt.Combine != nil {
 		if err := opt.Combine.check(s); err != nil {
 			return nil, err

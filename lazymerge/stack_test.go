@@ -167,6 +167,28 @@ func TestStackOfEqualCopies(t *testing.T) {
 	}
 }
 
+// PEFT saves an embedding whole beside what it trained of it. That is no replacement, and
+// keeps nobody from weighing.
+func TestStackOfBaseCopies(t *testing.T) {
+	const words = "bert.embeddings.word_embeddings"
+	saving := func(value, stored float32) fakeAdapter {
+		name := "base_model.model." + words
+		return fakeAdapter{fields: `, "target_modules": ["word_embeddings"]`, tensors: []tensor{
+			ones(name+".lora_embedding_A", 1, 6), {name + ".lora_embedding_B", value, []int64{4, 1}}, {name + ".base_layer.weight", stored, []int64{6, 4}}}}
+	}
+	base, d := stacked(t, saving(2, 1), saving(4, 1), saving(8, 3))
+	for ref, want := range map[string]float32{
+		d[0] + "+" + d[1]: 1 + 2 + 4, d[1] + "+" + d[0]: 1 + 2 + 4, d[0] + "@0.5+" + d[1]: 1 + 1 + 4, d[1] + "@0.5": 1 + 2, d[0] + "+" + d[2]: 3 + 8,
+	} {
+		if got := stackValue(t, base, ref, words+".weight", lazymerge.Options{}); got != want {
+			t.Errorf("%s: %v, want %v", ref, got, want)
+		}
+	}
+	if got := stackValue(t, base, d[0]+"@0.5+"+d[1], words+".weight", lazymerge.Options{Combine: &lazymerge.Combine{Type: "cat"}}); got != 1+1+4 {
+		t.Errorf("cat: %v", got)
+	}
+}
+
 // An adapter of a tied head parts it from the embedding, whatever the others edit.
 func TestStackOnTiedModules(t *testing.T) {
 	const head, words = "cls.predictions.decoder", "bert.embeddings.word_embeddings"
