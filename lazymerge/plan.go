@@ -557,19 +557,36 @@ func makePlan(b *Base, r *transform.Recipe, opt Options) ([]*planner, error) {
 		}
 	}
 	if len(fits) > 1 {
+		return planByShape(b, fits)
+	}
+	return []*planner{best}, best.plan()
+}
+
+// planByShape takes the only component that the edits fit by their shapes, too: the text
+// encoders of a pipeline have the same names.
+func planByShape(b *Base, fits []*planner) ([]*planner, error) {
+	var fit []*planner
+	for _, p := range fits {
+		if p.plan() == nil {
+			fit = append(fit, p)
+		}
+	}
+	if len(fit) != 1 {
 		return nil, &PartError{Base: b.Ref(), Parts: [2]string{fits[0].c.dir.Dir, fits[1].c.dir.Dir}}
 	}
-	if err := best.settle(best.places); err != nil {
-		return nil, err
+	return fit, nil
+}
+
+// plan completes the plan of a placed recipe.
+func (p *planner) plan() error {
+	if err := p.settle(p.places); err != nil {
+		return err
 	}
-	lost := best.checkLost()
-	if err := best.finish(); err != nil {
-		return nil, err
+	lost := p.checkLost()
+	if err := p.finish(); err != nil {
+		return err
 	}
-	if lost != nil {
-		return nil, lost
-	}
-	return []*planner{best}, nil
+	return lost
 }
 
 func (p *planner) finish() error {

@@ -471,7 +471,7 @@ var codes = []code{
 		name:  "pipeline-ambiguous",
 		title: "The adapter fits several parts of the pipeline",
 		cause: "The base is a diffusers pipeline, and the adapter's names do not say which of its parts they mean.",
-		fix:   "Name the part as the base, as BASE/unet.",
+		fix:   "Name the part as the base, as BASE/unet or BASE/text_encoder.",
 	},
 	{
 		name:  "rank-mismatch",
