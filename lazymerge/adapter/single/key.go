@@ -83,6 +83,9 @@ var (
 
 // parseKey takes a key apart.
 func parseKey(key string) (target, role, bool) {
+	if block, ok := strings.CutSuffix(key, ".diff_m"); ok { // LightX2V's for Wan
+		key = block + ".modulation.diff"
+	}
 	for _, s := range suffixes {
 		m := s.pattern.FindStringSubmatch(key)
 		if m == nil {

@@ -109,6 +109,7 @@ func TestSpellings(t *testing.T) {
 		"transformer.x.lora_magnitude_vector.weight":                                            {"transformer", "x", false, rolePEFTMagnitude},
 		"transformer.x.lora_B.bias":                                                             {"transformer", "x", false, roleUpBias},
 		"diffusion_model.blocks.0.self_attn.q.diff_b":                                           {"diffusion_model", "blocks.0.self_attn.q", false, roleDiffBias},
+		"diffusion_model.blocks.0.diff_m":                                                       {"diffusion_model", "blocks.0.modulation", false, roleDiff},
 		"model.diffusion_model.blocks.0.norm3.diff":                                             {"model.diffusion_model", "blocks.0.norm3", false, roleDiff},
 		"double_blocks.3.processor.qkv_lora1.down.weight":                                       {"", "double_blocks.3.img_attn.qkv", false, roleDown},
 		"double_blocks.3.processor.proj_lora2.up.weight":                                        {"", "double_blocks.3.txt_attn.proj", false, roleUp},
@@ -284,7 +285,7 @@ func TestLostCompanion(t *testing.T) {
 		it("unet.b.0.f.diff", 4, 6), it("unet.b.0.f.diff_b", 4), it("unet.b.1.f.diff", 4, 6), it("unet.b.1.f.diff_b", 4),
 		it("unet.b.0.l.lora_A.weight", 2, 6), it("unet.b.0.l.lora_B.weight", 4, 2), it("unet.b.0.l.lora_B.bias", 4),
 		it("unet.b.1.l.lora_A.weight", 2, 6), it("unet.b.1.l.lora_B.weight", 4, 2), it("unet.b.1.l.lora_B.bias", 4),
-		it("unet.c.f.diff", 4, 6), // a layer without a bias, that has no like
+		it("unet.c.f.diff", 4, 6),                                  // a layer without a bias, that has no like
 		it("unet.b.0.f2.diff", 4, 6), it("unet_b_1_f2.diff", 4, 6), // nor have these: f is another
 	}
 	if _, err := open(t, Options{}, nil, whole...); err != nil {
