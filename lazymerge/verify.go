@@ -174,11 +174,38 @@ func (v *verifier) tensor(o *output) (TensorVerdict, error) {
 	t.Elements, t.Differs, t.MaxDiff = d.n, d.differs, d.max
 	t.State, t.Factor = d.state(o)
 	t.Detail = d.detail(t)
-	// Adapters of a stack that cancel each other leave more than the last bit to rounding.
-	if t.State == Rounded || t.State == Differs && v.model.opt.stack != nil {
+	if t.State == Rounded || v.mayRound(o, d, t) {
 		return v.whichRounding(o, theirs, t)
 	}
 	return t, nil
+}
+
+// mayRound tells whether a tensor that is not right may be so under another rounding:
+// some leave more than the last bit open. Adapters of a stack cancel each other; factors
+// of 16 bits are off by more than their sum shows.
+func (v *verifier) mayRound(o *output, d *difference, t TensorVerdict) bool {
+	switch {
+	case t.State.good() || !o.edited() || d.offBase == 0:
+		return false
+	case t.State == Differs && v.model.opt.stack != nil:
+		return true
+	}
+	return narrow(o.info.DType) && math.Abs(t.Factor-1) < 0.75
+}
+
+func narrow(d safetensors.DType) bool { return d == safetensors.BF16 || d == safetensors.F16 }
+
+// otherRoundings are those that a right merge may have, and what a user is told of it.
+var otherRoundings = []struct {
+	transform.Rounding
+	detail string
+}{
+	{transform.PEFT, "rounded as with --rounding peft"},
+	{transform.Once, "rounded as with --rounding once"},
+	{transform.Twice, "rounded as with --rounding twice"},
+	{transform.Narrow, "factors rounded to the base's dtype first, as by diffusers' fuse_lora"},
+	{transform.NarrowProduct, "all steps rounded to the base's dtype, as by diffusers' fuse_lora on a GPU"},
+	{transform.NarrowScaled, "factors rounded to the base's dtype with the scale in them, as by diffusers' fuse_lora"},
 }
 
 // whichRounding names the rounding under which a tensor is right.
@@ -186,16 +213,16 @@ func (v *verifier) whichRounding(o *output, theirs *safetensors.Tensor, t Tensor
 	if t.State == Rounded {
 		t.Detail = "right up to rounding; not one of lorafs' (a merge in 16 bits, or on a GPU)"
 	}
-	for _, r := range []transform.Rounding{transform.PEFT, transform.Once, transform.Twice} {
-		if r == v.model.opt.Rounding {
+	for _, r := range otherRoundings {
+		if r.Rounding == v.model.opt.Rounding || r.Rounding > transform.Twice && !narrow(o.info.DType) {
 			continue
 		}
-		d, err := v.compare(o, theirs, r)
+		d, err := v.compare(o, theirs, r.Rounding)
 		if err != nil {
 			return t, err
 		}
 		if d.close(o) {
-			t.State, t.Detail = Rounded, "rounded as with --rounding "+r.String()
+			t.State, t.Detail = Rounded, r.detail
 			return t, nil
 		}
 	}

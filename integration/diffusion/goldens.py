@@ -5,6 +5,9 @@ adapter.safetensors, case.json (the base, the adapter, what to say of it) and me
 by COMPONENT/TENSOR in a pipeline and by their names in a checkpoint; every other tensor is the base's. All sums are
 in fp32 and rounded once to the base's dtype.
 
+fused/CASE has base.safetensors, adapter.safetensors and merged.safetensors, the layers of a 16-bit model that
+diffusers' fuse_lora changed, with its own roundings.
+
     python integration/diffusion/goldens.py --out DIR [--seed N] [--more]
 """
 
@@ -98,6 +101,21 @@ def algorithms(out: pathlib.Path, seed: int) -> None:
             write(out / "cases" / f"{algorithm}-{name}", f"layers-{name}.safetensors", adapter, want, None, "")
 
 
+def fused(out: pathlib.Path, seed: int) -> None:
+    for i, (name, dtype, alpha, kohya) in enumerate((
+        ("bf16", torch.bfloat16, None, False), ("f16", torch.float16, 3.0, False), ("kohya", torch.bfloat16, 3.0, True),
+    )):
+        model, adapter = pipeline_cases.narrow_model(seed, dtype), pipeline_cases.narrow_adapter(seed + i, alpha, kohya)
+        base = {k: v.clone() for k, v in model.state_dict().items()}
+        pipeline_cases.fuse_narrow(model, adapter)
+        want = changed(model.state_dict(), base)
+        assert want, name
+        (out / "fused" / name).mkdir(parents=True)
+        save_file({k: base[k] for k in want}, out / "fused" / name / "base.safetensors")
+        save_file(want, out / "fused" / name / "merged.safetensors")
+        save_file(adapter, out / "fused" / name / "adapter.safetensors")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=pathlib.Path, required=True)
@@ -108,6 +126,7 @@ def main() -> None:
         shutil.rmtree(args.out)
     (args.out / "bases").mkdir(parents=True)
     algorithms(args.out, args.seed)
+    fused(args.out, args.seed)
     names = list(bases.BASES | (bases.MORE if args.more else {}))
     pipelines(args.out, args.seed, names)
     divided(args.out, args.seed, names)

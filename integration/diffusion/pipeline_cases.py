@@ -8,7 +8,7 @@ import json
 
 import bases
 import torch
-from diffusers import loaders
+from diffusers import FluxPipeline, FluxTransformer2DModel, loaders
 from diffusers.loaders import lora_conversion_utils, lora_pipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -205,6 +205,39 @@ def processors(seed: int) -> Case:
     adapter = pairs(dotted("unet.", shapes), 4, seed, "down.weight", "up.weight")
     state, alphas = loaders.StableDiffusionLoraLoaderMixin.lora_state_dict(copy.deepcopy(adapter))
     return Case("sd15", adapter, {"unet": fuse(unet, state, alphas, "unet")})
+
+
+def narrow_model(seed: int, dtype: torch.dtype) -> nn.Module:
+    model = FluxTransformer2DModel(
+        in_channels=16, num_layers=1, num_single_layers=1, attention_head_dim=16, num_attention_heads=2,
+        joint_attention_dim=32, pooled_projection_dim=32, axes_dims_rope=(4, 4, 8),
+    )
+    return bases.randomise(model, seed, dtype).to(dtype)
+
+
+def narrow_adapter(seed: int, alpha: float | None, kohya: bool) -> State:
+    """Factors of fp32, whose rounding to 16 bits shows."""
+    modules = {
+        "transformer_blocks.0.attn.to_out.0": ("double_blocks_0_img_attn_proj", 32),
+        "single_transformer_blocks.0.proj_out": ("single_blocks_0_linear2", 160),
+    }
+    generator, out = torch.Generator().manual_seed(seed), {}
+    for name, (kohyas, inputs) in modules.items():
+        stem, down, up = ("lora_unet_" + kohyas, "lora_down", "lora_up") if kohya else ("transformer." + name, "lora_A", "lora_B")
+        out[f"{stem}.{down}.weight"] = 0.1 * torch.randn((8, inputs), generator=generator)
+        out[f"{stem}.{up}.weight"] = 0.1 * torch.randn((32, 8), generator=generator)
+        if alpha is not None:
+            out[f"{stem}.alpha"] = torch.tensor(alpha)
+    return out
+
+
+def fuse_narrow(model: nn.Module, adapter: State) -> None:
+    pipe = FluxPipeline(
+        scheduler=None, vae=None, text_encoder=None, tokenizer=None, text_encoder_2=None, tokenizer_2=None, transformer=model,
+    )
+    pipe.load_lora_weights(dict(adapter))
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
 
 
 def all_cases(seed: int) -> dict[str, Case]:

@@ -23,7 +23,7 @@ func (a AddBias) Describe() Description { return Description{Type: "bias", Scali
 func (a AddBias) Tensors() []*safetensors.Tensor { return []*safetensors.Tensor{a.Bias} }
 
 // Bind implements Transform.
-func (a AddBias) Bind(p Param, _ Rounding) (Bound, error) {
+func (a AddBias) Bind(p Param, r Rounding) (Bound, error) {
 	dtype, err := kernelType(p.Info)
 	if err != nil {
 		return nil, err
@@ -34,13 +34,14 @@ func (a AddBias) Bind(p Param, _ Rounding) (Bound, error) {
 	if len(p.Shape) != 1 || product(a.Bias.Shape) != p.Shape[0] {
 		return nil, shapeError(p, a.Bias, p.Shape)
 	}
-	return &addBias{AddBias: a, param: p, dtype: dtype}, nil
+	return &addBias{AddBias: a, param: p, dtype: dtype, narrow: r.narrow() && dtype != kernel.F32}, nil
 }
 
 type addBias struct {
 	AddBias
-	param Param
-	dtype kernel.DType
+	param  Param
+	dtype  kernel.DType
+	narrow bool // Bias is rounded to the dtype, before and after it is scaled
 }
 
 func (a *addBias) PackSize() int64 { return 0 }
@@ -57,7 +58,13 @@ func (a *addBias) Rows(ctx context.Context, dst, src, _ []byte, lo, hi int64) er
 	if err != nil {
 		return err
 	}
-	bad := kernel.AddScaled(dst, src, delta, float32(a.Scale), a.dtype)
+	scale := float32(a.Scale)
+	if a.narrow {
+		roundScaled(delta, 1, a.dtype)
+		roundScaled(delta, scale, a.dtype)
+		scale = 1
+	}
+	bad := kernel.AddScaled(dst, src, delta, scale, a.dtype)
 	if bad >= 0 && !a.param.AllowNonFinite {
 		return &OverflowError{Tensor: a.param.Name, DType: a.param.DType, Row: lo + int64(bad)}
 	}

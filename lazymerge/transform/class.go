@@ -24,7 +24,7 @@ func (c Class) Twice(r Rounding) bool {
 	case Double:
 		return r != Once
 	case SingleDouble:
-		return r == Twice
+		return r.safe()
 	case DoubleSingle:
 		return r == PEFT
 	}

@@ -56,7 +56,7 @@ func (k Kind) passes(r Rounding) []pass {
 		return outProjOnce
 	case k == OutProj:
 		return outProj
-	case r == Twice, r == PEFT && (k == Embedding || k == InProj || k == Parameter):
+	case r.safe(), r == PEFT && (k == Embedding || k == InProj || k == Parameter):
 		return twice
 	default:
 		return once

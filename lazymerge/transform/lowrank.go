@@ -51,7 +51,14 @@ func (l LowRank) Tensors() []*safetensors.Tensor {
 
 // Bind implements Transform.
 func (l LowRank) Bind(p Param, r Rounding) (Bound, error) {
-	return l.bind(p, r)
+	b, err := l.bind(p, r)
+	if err != nil || b.dtype == kernel.F32 || !r.narrow() {
+		return b, err
+	}
+	if r == NarrowProduct && l.Layer <= Conv {
+		return l.product(b.dtype).Bind(p, r)
+	}
+	return b.narrowed(l, r), nil
 }
 
 func (l LowRank) bind(p Param, r Rounding) (*lowRank, error) {

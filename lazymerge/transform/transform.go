@@ -19,7 +19,26 @@ const (
 	Once
 	// Twice rounds the delta, then the sum, as merge_and_unload(safe_merge=True).
 	Twice
+
+	// The others tell where a merge comes from; none is offered to make one. They are
+	// Twice with low-rank factors that were copied into parameters of the base's dtype:
+	// what diffusers does, and PEFT with autocast_adapter_dtype=False. PEFT merges them in
+	// fp32 on a CPU alone (peft tuners/lora/layer.py:1044 @0.21.2).
+
+	// Narrow sums in fp32.
+	Narrow
+	// NarrowProduct rounds the product before it is scaled, as PEFT does off a CPU.
+	NarrowProduct
+	// NarrowScaled has the scale in the factors before they are copied, as diffusers
+	// converts kohya's files (diffusers loaders/lora_conversion_utils.py:392 @0.42.1).
+	NarrowScaled
 )
+
+// narrow tells whether factors are copied into the base's dtype.
+func (r Rounding) narrow() bool { return r >= Narrow }
+
+// safe tells whether deltas are rounded as by safe_merge.
+func (r Rounding) safe() bool { return r == Twice || r.narrow() }
 
 // String is the name of r as users give it.
 func (r Rounding) String() string {
@@ -28,6 +47,12 @@ func (r Rounding) String() string {
 		return "once"
 	case Twice:
 		return "twice"
+	case Narrow:
+		return "narrow"
+	case NarrowProduct:
+		return "narrow-product"
+	case NarrowScaled:
+		return "narrow-scaled"
 	}
 	return "peft"
 }
