@@ -255,6 +255,27 @@ func TestFirstBase(t *testing.T) {
 	}
 }
 
+// TestBaseOfAdaptersNames has bases with names that adapters have as well, as a file and as
+// a directory: a base is one, and what is held against it is told of.
+func TestBaseOfAdaptersNames(t *testing.T) {
+	for _, name := range []string{"llm_adapter.blocks.0.weight", "vocoder.act.alpha", "soft_gate.weight", "x.rescale"} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			base := weights(some("x.weight", 4, 4), some("y.weight", 4, 4), some(name, 4))
+			sdScripts.with("base.safetensors", base, "dir/model.safetensors", base, "dir/config.json", "{}",
+				"lost.safetensors", weights(kohya("z"), kohyaUp("z"))).write(t, ".")
+			for _, ref := range []string{"base.safetensors", "dir"} {
+				for _, adapter := range []string{"one.safetensors", "lost.safetensors"} {
+					r := results(t, []string{ref, adapter}, Options{Merge: buffers(t)})
+					if len(r) != 2 || r[0].Kind != KindBase || r[0].Verdict != diagnose.VerdictOK || (r[1].Verdict == diagnose.VerdictOK) != (adapter == "one.safetensors") {
+						t.Errorf("%s: %+v", ref, r)
+					}
+				}
+			}
+		})
+	}
+}
+
 // sparse makes a weights file of which only the header takes room.
 func sparse(t *testing.T, path string, shape []int64, names ...string) {
 	t.Helper()

@@ -72,8 +72,9 @@ func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 			return nil, err
 		}
 	}
-	if len(p.layers) > 0 && !slices.ContainsFunc(p.layers, (*layer).adapts) {
-		return nil, p.noAdapter() // perhaps a whole model, whose values are not worth a look
+	names := tensorNames(f)
+	if len(p.layers) > 0 && !(ofAdapter(names) && slices.ContainsFunc(p.layers, (*layer).adapts)) {
+		return nil, p.noAdapter(names) // perhaps a whole model, whose values are not worth a look
 	}
 	values, err := peft.ScanValues(f, peft.Options{AllowUnused: o.AllowUnused, AllowNonFinite: o.AllowNonFinite, HeaderOnly: o.HeaderOnly})
 	if err != nil {
@@ -108,28 +109,25 @@ func largestRank(edits []transform.Edit) (rank int64) {
 	return rank
 }
 
+func tensorNames(f peft.Weights) []string {
+	var names []string
+	for _, t := range f.Tensors() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
 // adapts says whether the module has a tensor that only adapters have.
 func (l *layer) adapts() bool {
 	return slices.ContainsFunc(l.order, func(r role) bool { return r != roleIA3 })
 }
 
-func (p *parser) noAdapter() error {
-	for _, l := range p.layers {
-		for _, r := range l.order {
-			p.unknown = append(p.unknown, l.tensors[r].Name)
-		}
+// noAdapter is a file without a module that can be adapted, or a model's.
+func (p *parser) noAdapter(names []string) error {
+	if ofAdapter(names) {
+		return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: names}
 	}
-	if slices.ContainsFunc(p.unknown, ofAdapter) {
-		return &peft.UnknownTensorsError{File: p.file.Path(), Tensors: p.unknown}
-	}
-	return &peft.WholeModelError{File: p.file.Path(), Tensors: p.unknown}
-}
-
-// ofAdapter tells whether a name looks like that of an adapter's tensor, of whatever
-// program.
-func ofAdapter(name string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"lora", "lokr", "hada", "oft", "ia3", "adapter"}, func(part string) bool { return strings.Contains(name, part) })
+	return &peft.WholeModelError{File: p.file.Path(), Tensors: names}
 }
 
 // collect gives a tensor its place by its name.
@@ -349,15 +347,4 @@ func (l *layer) keys(a algorithm) []string {
 		}
 	}
 	return keys
-}
-
-// LooksLikeAdapter tells by the names of its tensors whether a file is meant to be an
-// adapter; the others are models.
-func LooksLikeAdapter(h *safetensors.Header) bool {
-	for _, e := range h.Entries {
-		if _, r, ok := parseKey(e.Name); ok && r != roleIA3 || ofAdapter(e.Name) {
-			return true
-		}
-	}
-	return len(h.Entries) == 0
 }
