@@ -243,6 +243,7 @@ var cases = []struct {
 	{"tensor-lost", given(&lazymerge.LostError{Adapter: "f", Modules: []lazymerge.Lost{{Module: "m", Tensors: []string{"m.lora_A.weight"}}}})},
 	{"tensor-nonfinite", openWeights(raw("{"+pair+"}", strings.Repeat("\xff", 16)))},
 	{"tensor-unknown", openWeights(raw(`{`+pair+`,"base_model.model.q.lora_Q.weight":{"dtype":"F32","shape":[4],"data_offsets":[16,32]}}`, zeros16+zeros16))},
+	{"tensors-contradict", openWeights(raw(strings.Replace("{"+pair+"}", "[2,1]", "[1,2]", 1), zeros16))},
 	{"tensor-value", given(&single.ValueError{File: "f", Tensor: "t", Reason: "r"})},
 	{"tensor-unmatched", given(&lazymerge.UnmatchedError{Tensors: []lazymerge.Unmatched{{Keys: []string{"k"}}}})},
 	{"tensor-unmatched", given(&resolve.NotFoundError{Module: "m", Param: "weight"})},

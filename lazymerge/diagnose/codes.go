@@ -624,6 +624,12 @@ var codes = []code{
 		fix:   "Get the adapter again, or save it again with the program that made it.",
 	},
 	{
+		name:  "tensors-contradict",
+		title: "Tensors of one module contradict each other",
+		cause: "The tensors that change a module are factors of one product, so the sizes of one follow from the other: lora_A and lora_B (lora_down and lora_up) have the same rank, the first in its rows, the second in its columns. Here they do not, and no base makes that right: the file was put together from two adapters or checkpoints, a program transposed or resized some tensors, or the file was damaged.",
+		fix:   "Save the adapter again with the program that made it, or fetch the file again. A program that converts, merges or resizes adapters has to change both factors of a module.",
+	},
+	{
 		name:     "tie-kept",
 		severity: Warning,
 		title:    "Readers differ on how they tie the embeddings of the merged model",

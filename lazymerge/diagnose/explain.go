@@ -164,9 +164,24 @@ func explainEdit(e *lazymerge.EditError) []Finding {
 	return found
 }
 
+// explainModule takes the advice of what is wrong with the tensors and says in which file.
+func explainModule(e *peft.ModuleError) []Finding {
+	found := explain(e.Err)
+	for i := range found {
+		found[i].File, found[i].Message = e.File, e.Error()
+		if found[i].Code == "dtype-unsupported" { // no base is meant
+			found[i].Fix = "Save the adapter again in BF16, F16 or F32, with the program that made it."
+		}
+	}
+	return found
+}
+
 func explainTransform(err error) []Finding {
 	switch e := err.(type) {
 	case *transform.ShapeError:
+		if e.Within() {
+			return one(finding("tensors-contradict", "", e.Other, e.Error(), nil))
+		}
 		return one(finding("shape-mismatch", "", e.Tensor, e.Error(), nil))
 	case *transform.DTypeError:
 		return one(finding("dtype-unsupported", "", e.Tensor, e.Error(), nil))
@@ -242,6 +257,8 @@ func explainPeft(err error) []Finding {
 		return one(finding("metadata-field", e.File, "", e.Error(), nil))
 	case *single.ValueError:
 		return one(finding("tensor-value", e.File, e.Tensor, e.Error(), nil))
+	case *peft.ModuleError:
+		return explainModule(e)
 	case *peft.RankError:
 		return one(finding("rank-mismatch", e.File, e.Tensor, e.Error(), nil))
 	}

@@ -65,13 +65,13 @@ func (m *unitRows) Check() error {
 	}
 	rank, in := m.a.Size()
 	if out, r := m.b.Size(); r != rank {
-		return &ShapeError{Other: m.b.Name, Got: m.b.Shape, Want: []int64{out, rank}}
+		return contradiction(m.b.Tensor, m.a.Tensor, []int64{out, rank})
 	}
 	if product(m.lambda.Shape) != 1 {
 		return &ShapeError{Other: m.lambda.Name, Got: m.lambda.Shape, Want: []int64{1}}
 	}
 	if product(m.norm.Shape) != in {
-		return &ShapeError{Other: m.norm.Name, Got: m.norm.Shape, Want: []int64{in}}
+		return contradiction(m.norm, m.a.Tensor, []int64{in})
 	}
 	return needFloats(m.lambda, m.norm)
 }

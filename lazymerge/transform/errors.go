@@ -15,7 +15,17 @@ type ShapeError struct {
 	Want   []int64 // shape that the parameter asks of Other; -1 is any size
 	Got    []int64 // shape that Other has
 	Made   bool    // Got is of a matrix that Other and further tensors make
+
+	// Beside is another tensor of the adapter, and its shape, that Want follows from:
+	// the two contradict each other, whatever the base. "" when Want is the parameter's.
+	Beside      string
+	BesideShape []int64
+	// Exchanged: Other and Beside would fit the parameter in each other's place, or turned.
+	Exchanged bool
 }
+
+// Within says that the adapter's tensors are wrong by themselves.
+func (e *ShapeError) Within() bool { return e.Beside != "" || e.Tensor == "" }
 
 func (e *ShapeError) Error() string {
 	base, other := fmt.Sprintf("%q", e.Tensor), "the adapter's tensor"
@@ -27,6 +37,14 @@ func (e *ShapeError) Error() string {
 	}
 	if e.Made {
 		other = "the matrix made of " + other
+	}
+	switch {
+	case e.Exchanged:
+		return fmt.Sprintf("%s %v and %q %v fit %s only when they are exchanged or transposed", other, e.Got, e.Beside, e.BesideShape, base)
+	case e.Beside != "":
+		base = fmt.Sprintf("%q %v", e.Beside, e.BesideShape)
+	case e.Tensor == "":
+		return fmt.Sprintf("%s has shape %v, where %s is needed", other, e.Got, sizes(e.Want))
 	}
 	return fmt.Sprintf("%s has shape %v, but %s needs %s", other, e.Got, base, sizes(e.Want))
 }

@@ -114,13 +114,13 @@ func (f *factors) block() int64 {
 func orient(p Param, k Kind, a, b *safetensors.Tensor) (factors, error) {
 	rows, cols := flatten(p.Shape)
 	ra, na, okA := matrix(a, k)
-	nb, rb, okB := matrix(b, k)
-	if k == Conv {
-		okB = okB && ones(b.Shape, 2)
-	}
+	nb, _, _ := matrix(b, k)
 	f := factors{rows: rows, cols: cols, rank: ra, left: storedFactor{b}, right: storedFactor{a}}
-	if !okB || rb != ra {
-		return f, shapeError(p, b, []int64{outputs(p, k, na), ra})
+	if err := pairFactors(k, a, b); err != nil {
+		if err.Beside != "" {
+			err.Want = []int64{outputs(p, k, na), ra}
+		}
+		return f, about(err, p)
 	}
 	straight := okA && na == cols && nb == rows && len(p.Shape) >= 2
 	turned := okA && na == rows && nb == cols && len(p.Shape) == 2
@@ -156,6 +156,11 @@ func mismatch(p Param, k Kind, a, b *safetensors.Tensor, rank int64) error {
 	if len(p.Shape) < 2 {
 		return shapeError(p, a, []int64{rank, cols})
 	}
+	if exchanged(p, k, a, b) {
+		e := contradiction(a, b, []int64{rank, cols})
+		e.Tensor, e.Base, e.Exchanged = p.Name, p.Shape, true
+		return e
+	}
 	inner := p.Shape[1:]
 	if k == Embedding || k == Linear && p.Conv1D {
 		rows, cols = cols, rows
@@ -169,6 +174,15 @@ func mismatch(p Param, k Kind, a, b *safetensors.Tensor, rank int64) error {
 
 func shapeError(p Param, t *safetensors.Tensor, want []int64) error {
 	return &ShapeError{Tensor: p.Name, Base: p.Shape, Other: t.Name, Want: want, Got: t.Shape}
+}
+
+// exchanged tells factors of which each is in the other's place: on a square weight their
+// inner sizes agree all the same.
+func exchanged(p Param, k Kind, a, b *safetensors.Tensor) bool {
+	if k == Embedding || len(p.Shape) != 2 || len(a.Shape) != 2 || len(b.Shape) != 2 {
+		return false
+	}
+	return a.Shape[0] == p.Shape[0] && b.Shape[1] == p.Shape[1] && a.Shape[1] == b.Shape[0]
 }
 
 // outputs is the size that B's first dimension must have; n is A's input size.

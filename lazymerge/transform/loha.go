@@ -38,7 +38,7 @@ func (m Core) Check() error {
 		return &ShapeError{Other: m.T.Name, Got: m.T.Shape, Want: []int64{-1, -1, -1, -1}}
 	}
 	if len(m.B.Shape) != 2 || m.B.Shape[0] != m.T.Shape[1] {
-		return &ShapeError{Other: m.B.Name, Got: m.B.Shape, Want: []int64{m.T.Shape[1], -1}}
+		return contradiction(m.B, m.T, []int64{m.T.Shape[1], -1})
 	}
 	return needFloats(m.T, m.B)
 }

@@ -195,6 +195,7 @@ func TestShapeErrors(t *testing.T) {
 		{"grouped conv", transform.Conv, []int64{8, 4, 3}, []int64{2, 8, 3}, []int64{8, 2, 1}, "a", []int64{2, 4, 3}, 0},
 		{"kernel turned", transform.Conv, []int64{8, 4, 3, 1}, []int64{2, 4, 1, 3}, []int64{8, 2, 1, 1}, "a", []int64{2, 4, 3, 1}, 0},
 		{"vocabulary", transform.Embedding, []int64{10, 4}, []int64{2, 12}, []int64{4, 2}, "a", []int64{2, 10}, 0},
+		{"exchanged", transform.Linear, []int64{7, 7}, []int64{7, 2}, []int64{2, 7}, "a", []int64{7, 7}, 0},
 		{"vector", transform.Linear, []int64{7}, []int64{2, 1}, []int64{7, 2}, "a", []int64{2, 1}, 0},
 		{"magnitude", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{7, 2}, "m", []int64{7}, 11},
 	} {
@@ -211,6 +212,9 @@ func TestShapeErrors(t *testing.T) {
 		var shape *transform.ShapeError
 		if !errors.As(err, &shape) || shape.Tensor != "w" || shape.Other != c.other || !slices.Equal(shape.Want, c.want) {
 			t.Errorf("%s: got %v", c.name, err)
+		}
+		if err != nil && shape.Within() != (c.name == "ranks" || c.name == "exchanged") {
+			t.Errorf("%s: within the adapter: %v", c.name, shape.Within())
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"slices"
 	"unsafe"
 
 	"lorafs/lazymerge/kernel"
@@ -132,7 +133,12 @@ func (m Product) Check() error {
 	}
 	_, inner := m.Left.Size()
 	if n, cols := m.Right.Size(); n != inner {
-		return sizeError(m.Right, []int64{inner, cols})
+		e := sizeError(m.Right, []int64{inner, cols})
+		e.besideLast(m.Left)
+		if t := m.Right.Tensors(); len(t) > 0 {
+			e.blame(t[0], n, inner)
+		}
+		return e
 	}
 	return nil
 }
@@ -213,7 +219,7 @@ func (m Hadamard) Check() error {
 	}
 	rows, cols := m.X.Size()
 	if n, k := m.Y.Size(); n != rows || k != cols {
-		return sizeError(m.Y, []int64{rows, cols})
+		return unequal(m.X, m.Y)
 	}
 	return nil
 }
@@ -284,7 +290,9 @@ func (m ScaledRows) Check() error {
 	}
 	rows, _ := m.Of.Size()
 	if n, cols := m.By.Size(); n != rows || cols != 1 {
-		return sizeError(m.By, []int64{rows, 1})
+		e := sizeError(m.By, []int64{rows, 1})
+		e.besideLast(m.Of)
+		return e
 	}
 	return nil
 }
@@ -391,6 +399,46 @@ func sizeError(m Matrix, want []int64) *ShapeError {
 		e.Made = len(t) > 1 || len(t[0].Shape) != 2 || t[0].Shape[0] != rows
 	}
 	return e
+}
+
+// besideLast says that the wanted size follows from a matrix, which ends in the columns
+// of its last tensor.
+func (e *ShapeError) besideLast(m Matrix) {
+	if t := m.Tensors(); len(t) > 0 {
+		last := t[len(t)-1]
+		e.Beside, e.BesideShape = last.Name, last.Shape
+	}
+}
+
+// unequal says that y is not of the size of x. Rows are those of the first tensor that a
+// matrix is made of, columns those of the last.
+func unequal(x, y Matrix) *ShapeError {
+	rows, cols := x.Size()
+	e := sizeError(y, []int64{rows, cols})
+	of, beside := y.Tensors(), x.Tensors()
+	if len(of) == 0 || len(beside) == 0 {
+		return e
+	}
+	n, k := y.Size()
+	at, last, got, want := of[0], beside[0], n, rows
+	if n == rows {
+		at, last, got, want = of[len(of)-1], beside[len(beside)-1], k, cols
+	}
+	e.Other, e.Beside, e.BesideShape = at.Name, last.Name, last.Shape
+	e.blame(at, got, want)
+	return e
+}
+
+// blame says the same of a tensor's own shape, where the wrong size is one of its
+// dimensions. The others may be any.
+func (e *ShapeError) blame(t *safetensors.Tensor, got, want int64) {
+	i := slices.Index(t.Shape, got)
+	if i < 0 {
+		return
+	}
+	e.Other, e.Got, e.Made = t.Name, t.Shape, false
+	e.Want = slices.Repeat([]int64{-1}, len(t.Shape))
+	e.Want[i] = want
 }
 
 // about completes an error of a Matrix with the parameter's name and shape.

@@ -174,6 +174,20 @@ func (e *RankError) Error() string {
 	return fmt.Sprintf("%q: %q %v has rank %d, but the config says %d (%s)", e.File, e.Tensor, e.Shape, e.Got, e.Config, e.Field)
 }
 
+// ModuleError says that the tensors of a module make no edit of any base: their shapes
+// contradict each other, or one is of a dtype that is not merged.
+type ModuleError struct {
+	File   string
+	Module string
+	Err    error // *transform.ShapeError or *transform.DTypeError
+}
+
+func (e *ModuleError) Error() string {
+	return fmt.Sprintf("%q: module %s: %v", e.File, e.Module, e.Err)
+}
+
+func (e *ModuleError) Unwrap() error { return e.Err }
+
 // shortList joins names, the first few in full.
 func shortList(names []string) string {
 	const most = 5

@@ -22,7 +22,7 @@ func ours(err error) bool {
 	for _, target := range []any{
 		new(*ConfigError), new(*FieldError), new(*UnsupportedError), new(*NoWeightsError), new(*UnknownTensorsError),
 		new(*MissingTensorError), new(*DuplicateTensorError), new(*EmptyError), new(*WholeModelError), new(*NonFiniteError),
-		new(*RankError), new(*FlatError),
+		new(*RankError), new(*ModuleError), new(*FlatError),
 		new(*safetensors.Error), new(*fs.PathError),
 	} {
 		if errors.As(err, target) {

@@ -52,6 +52,9 @@ func (p *parser) addLayers() error {
 			silent = append(silent, l.module)
 		}
 		for _, e := range edits {
+			if err := p.checkTensors(l, e.Transform); err != nil {
+				return err
+			}
 			if e.Param == "bias" {
 				biases = append(biases, e)
 			} else {
@@ -149,6 +152,15 @@ func (p *parser) checkRank(l *layer, t *safetensors.Tensor, dim int, rank int64,
 		return nil
 	}
 	return &RankError{File: p.file.Path(), Tensor: t.Name, Module: l.module, Field: field, Config: rank, Got: got, Shape: t.Shape}
+}
+
+// checkTensors finds what is wrong with a module's tensors whatever the base. Errors:
+// *ModuleError.
+func (p *parser) checkTensors(l *layer, t transform.Transform) error {
+	if err := transform.Check(t); err != nil {
+		return &ModuleError{File: p.file.Path(), Module: l.module, Err: err}
+	}
+	return nil
 }
 
 func (p *parser) missing(l *layer, want role) error {

@@ -189,7 +189,7 @@ func (s *loraSettings) scaling(module string, r int64) (float64, error) {
 }
 
 // layerEdit makes the edit of one module. Errors: *MissingTensorError,
-// *DuplicateTensorError, *FieldError, *RankError.
+// *DuplicateTensorError, *FieldError, *RankError, *ModuleError.
 func (s *loraSettings) edits(p *parser, l *layer) ([]transform.Edit, error) {
 	if edits, ok, err := s.stack(p, l); ok || err != nil {
 		return edits, err
@@ -262,17 +262,17 @@ func (s *loraSettings) lowRank(p *parser, l *layer) (transform.LowRank, error) {
 	if _, err := p.need(l, wantA, wantB); err != nil {
 		return low, err
 	}
+	if s.BdLoRA == nil { // whose B may be of blocks
+		if err := p.checkTensors(l, low); err != nil {
+			return low, err
+		}
+	}
 	rank, field, err := s.Rank.of(l.pattern)
 	if err != nil {
 		return low, err
 	}
 	if err := p.checkRank(l, low.A, 0, rank, field); err != nil {
 		return low, err
-	}
-	if s.BdLoRA == nil { // whose B may be of blocks
-		if err := p.checkRank(l, low.B, 1, rank, field); err != nil {
-			return low, err
-		}
 	}
 	low.Scale, err = s.scaling(l.pattern, rank)
 	return low, err

@@ -27,7 +27,7 @@ type Options struct {
 // Open reads the adapter in dir. The recipe keeps the weights file mapped until its
 // Close. Errors: those of ReadConfig and of OpenWeights, *NoWeightsError,
 // *EmptyError, *FlatError, *UnknownTensorsError, *MissingTensorError, *DuplicateTensorError,
-// *RankError, *NonFiniteError, *WholeModelError.
+// *RankError, *ModuleError, *NonFiniteError, *WholeModelError.
 func Open(dir string, o Options) (*transform.Recipe, error) {
 	config, err := ReadConfig(filepath.Join(dir, configName))
 	if err != nil {

@@ -241,7 +241,7 @@ func TestRankMismatch(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	_, err = open(t, adapter(t, "", it("a.lora_A.weight", 3, 2), it("a.lora_B.weight", 4, 2)), Options{})
-	if e := (*RankError)(nil); !as(err, &e) || !strings.Contains(err.Error(), `[3 2] has rank 3`) {
+	if e := (*ModuleError)(nil); !as(err, &e) || !strings.Contains(err.Error(), `"a.lora_B.weight" has shape [4 2], but "a.lora_A.weight" [3 2] needs [? 3]`) {
 		t.Errorf("%v", err)
 	}
 }

@@ -29,7 +29,7 @@ type method struct {
 type maker interface {
 	// edits makes those of a module. Every tensor of l has to be in the Keys of one, and
 	// a module of which none changes anything counts as untrained. Errors:
-	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError.
+	// *MissingTensorError, *DuplicateTensorError, *FieldError, *RankError, *ModuleError.
 	edits(p *parser, l *layer) ([]transform.Edit, error)
 }
 

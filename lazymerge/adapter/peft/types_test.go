@@ -228,3 +228,23 @@ func TestEmptyTensorsOfTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestContradictions: of every type with two factors, one that does not fit the other is
+// told by both, although the first has the config's rank.
+func TestContradictions(t *testing.T) {
+	for kind, c := range map[string]struct {
+		at    int
+		shape []int64
+		with  int
+	}{
+		"LORA": {1, []int64{4, 3}, 0}, "LOHA": {0, []int64{4, 3}, 1}, "ADALORA": {1, []int64{4, 3}, 2}, "HIRA": {1, []int64{4, 3}, 0},
+		"DELORA": {1, []int64{4, 3}, 0}, "GLORA": {0, []int64{4, 3}, 1},
+	} {
+		items := slices.Clone(moduleOf[kind].items)
+		items[c.at].shape = c.shape
+		_, err := open(t, adapterOf(t, kind, moduleOf[kind].fields, items...), Options{})
+		if e := (*ModuleError)(nil); !as(err, &e) || !strings.Contains(err.Error(), items[c.at].name) || !strings.Contains(err.Error(), items[c.with].name) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}

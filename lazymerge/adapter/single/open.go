@@ -21,8 +21,8 @@ type Options struct {
 // Open reads the adapter at path. The recipe keeps the file mapped until its Close.
 // Errors: those of peft.OpenWeights, *peft.EmptyError, *peft.UnknownTensorsError,
 // *peft.MissingTensorError, *peft.DuplicateTensorError, *peft.NonFiniteError,
-// *peft.UnsupportedError, *peft.RankError, *peft.WholeModelError, *MetadataError,
-// *ValueError.
+// *peft.UnsupportedError, *peft.RankError, *peft.ModuleError, *peft.WholeModelError,
+// *MetadataError, *ValueError.
 func Open(path string, o Options) (*transform.Recipe, error) {
 	file, err := peft.OpenWeights(path)
 	if err != nil {
@@ -190,6 +190,9 @@ func (p *parser) apply(a algorithm, l *layer) error {
 		return err
 	}
 	for i := range edits {
+		if err := transform.Check(edits[i].Transform); err != nil {
+			return &peft.ModuleError{File: p.file.Path(), Module: l.name(), Err: err}
+		}
 		if edits[i].Keys == nil {
 			edits[i].Keys = l.keys(a)
 		}

@@ -362,7 +362,7 @@ func FuzzOpen(f *testing.F) {
 func known(err error) bool {
 	for _, target := range []any{
 		new(*MetadataError), new(*ValueError), new(*peft.UnknownTensorsError), new(*peft.MissingTensorError), new(*peft.DuplicateTensorError),
-		new(*peft.EmptyError), new(*peft.WholeModelError), new(*peft.NonFiniteError), new(*peft.RankError), new(*peft.UnsupportedError), new(*safetensors.Error), new(*fs.PathError),
+		new(*peft.EmptyError), new(*peft.WholeModelError), new(*peft.NonFiniteError), new(*peft.RankError), new(*peft.ModuleError), new(*peft.UnsupportedError), new(*safetensors.Error), new(*fs.PathError),
 	} {
 		if errors.As(err, target) {
 			return true
@@ -398,5 +398,50 @@ func TestLikes(t *testing.T) {
 	}
 	if err := r.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestContradictions: what tensors contradict each other in is told by both, without a
+// base. A factor of a convolution may be flat, its kernel in the core, its ranks two.
+func TestContradictions(t *testing.T) {
+	const x = "lora_unet_x."
+	kron := it(x+"lokr_w1", 2, 2)
+	for name, c := range map[string]struct {
+		items []item
+		named []string // nil: nothing is wrong
+	}{
+		"ranks":        {[]item{it(x+"lora_down.weight", 2, 6), it(x+"lora_up.weight", 4, 3)}, []string{`lora_up.weight" has shape [4 3]`, `lora_down.weight" [2 6] needs [? 2]`}},
+		"exchanged":    {[]item{it(x+"lora_down.weight", 4, 2), it(x+"lora_up.weight", 2, 6)}, []string{`lora_up.weight" has shape [2 6]`, "[4 2] needs [? 4]"}},
+		"transposed":   {[]item{it(x+"lora_down.weight", 6, 2), it(x+"lora_up.weight", 2, 4)}, []string{"[2 4]", "[6 2] needs [? 6]"}},
+		"flat":         {[]item{it(x+"lora_down.weight", 12), it(x+"lora_up.weight", 4, 2)}, []string{`lora_down.weight" has shape [12], where [? ?] is needed`}},
+		"conv":         {[]item{it(x+"lora_down.weight", 2, 6, 3, 3), it(x+"lora_up.weight", 4, 2, 1, 1)}, nil},
+		"flat conv":    {[]item{it(x+"lora_down.weight", 2, 54), it(x+"lora_up.weight", 4, 2, 1, 1)}, nil},
+		"conv ranks":   {[]item{it(x+"lora_down.weight", 2, 6, 3, 3), it(x+"lora_up.weight", 4, 3, 1, 1)}, []string{`lora_up.weight" has shape [4 3]`, "[2 6 3 3] needs [? 2]"}},
+		"kernel of up": {[]item{it(x+"lora_down.weight", 2, 6, 1, 1), it(x+"lora_up.weight", 4, 2, 3, 3)}, []string{"[4 2 3 3]"}},
+		"core":         {[]item{it(x+"lora_down.weight", 2, 6, 1, 1), it(x+"lora_mid.weight", 3, 2, 3, 3), it(x+"lora_up.weight", 4, 3, 1, 1)}, nil},
+		"core and up":  {[]item{it(x+"lora_down.weight", 2, 6, 1, 1), it(x+"lora_mid.weight", 3, 2, 3, 3), it(x+"lora_up.weight", 4, 2, 1, 1)}, []string{`lora_mid.weight" has shape [3 2 3 3]`, `lora_up.weight" [4 2] needs [2 ? ? ?]`}},
+		"core and down": {[]item{it(x+"lora_down.weight", 2, 6, 1, 1), it(x+"lora_mid.weight", 2, 3, 3, 3), it(x+"lora_up.weight", 4, 2, 1, 1)},
+			[]string{`lora_down.weight" has shape [2 6]`, `lora_mid.weight" [2 3 3 3] needs [3 ?]`}},
+		"magnitude":        {[]item{it("unet.x.lora_A.weight", 2, 6), it("unet.x.lora_B.weight", 4, 2), it("unet.x.lora_magnitude_vector", 6)}, []string{`lora_magnitude_vector" has shape [6]`, `lora_B.weight" [4 2] needs [4]`}},
+		"loha of ranks":    {[]item{it(x+"hada_w1_a", 4, 2), it(x+"hada_w1_b", 2, 6), it(x+"hada_w2_a", 4, 3), it(x+"hada_w2_b", 3, 6)}, nil},
+		"half a loha":      {[]item{it(x+"hada_w1_a", 4, 2), it(x+"hada_w1_b", 3, 6), it(x+"hada_w2_a", 4, 2), it(x+"hada_w2_b", 2, 6)}, []string{`hada_w1_b" has shape [3 6]`, `hada_w1_a" [4 2] needs [2 ?]`}},
+		"halves of a loha": {[]item{it(x+"hada_w1_a", 4, 2), it(x+"hada_w1_b", 2, 6), it(x+"hada_w2_a", 4, 2), it(x+"hada_w2_b", 2, 7)}, []string{`hada_w2_b" has shape [2 7]`, `hada_w1_b" [2 6] needs [? 6]`}},
+		"cores of a loha":  {[]item{it(x+"hada_w1_a", 2, 4), it(x+"hada_w1_b", 2, 6), it(x+"hada_t1", 2, 2, 3, 3), it(x+"hada_w2_a", 2, 4), it(x+"hada_w2_b", 2, 6), it(x+"hada_t2", 2, 2, 3, 3)}, nil},
+		"core of a loha":   {[]item{it(x+"hada_w1_a", 2, 4), it(x+"hada_w1_b", 2, 6), it(x+"hada_t1", 2, 3, 3, 3), it(x+"hada_w2_a", 2, 4), it(x+"hada_w2_b", 2, 6), it(x+"hada_t2", 2, 2, 3, 3)}, []string{`hada_w1_b" has shape [2 6]`, "[2 3 3 3] needs [3 ?]"}},
+		"lokr":             {[]item{kron, it(x+"lokr_w2_a", 2, 2), it(x+"lokr_w2_b", 3, 3)}, []string{`lokr_w2_b" has shape [3 3]`, `lokr_w2_a" [2 2] needs [2`}},
+		"core of a lokr":   {[]item{kron, it(x+"lokr_t2", 2, 2, 3, 3), it(x+"lokr_w2_a", 2, 2), it(x+"lokr_w2_b", 2, 3)}, nil},
+		"glora":            {[]item{it(x+"a1.weight", 6, 2), it(x+"a2.weight", 2, 6), it(x+"b1.weight", 4, 2), it(x+"b2.weight", 3, 6)}, []string{`b2.weight" has shape [3 6]`, `b1.weight" [4 2] needs [2 ?]`}},
+		"glora's inputs":   {[]item{it(x+"a1.weight", 6, 2), it(x+"a2.weight", 3, 6), it(x+"b1.weight", 4, 2), it(x+"b2.weight", 2, 6)}, []string{`a2.weight" has shape [3 6]`, `a1.weight" [6 2] needs [2 6]`}},
+	} {
+		_, err := open(t, Options{}, nil, c.items...)
+		var module *peft.ModuleError
+		if (err != nil) != (c.named != nil) || err != nil && !errors.As(err, &module) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range c.named {
+			if err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v lacks %s", name, err, want)
+			}
+		}
 	}
 }

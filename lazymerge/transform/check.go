@@ -1,0 +1,140 @@
+package transform
+
+import "lorafs/safetensors"
+
+// Checked is a Transform that holds its tensors against each other before it meets a
+// parameter: what they contradict each other in is no fault of the base.
+type Checked interface {
+	Transform
+	// Check looks at shapes and dtypes. Errors: *ShapeError, *DTypeError.
+	Check() error
+}
+
+// Check says why the tensors of a transform make no edit of any parameter. It finds
+// nothing that Bind would not find. Errors: *ShapeError, *DTypeError.
+func Check(t Transform) error {
+	if c, ok := t.(Checked); ok {
+		return c.Check()
+	}
+	return nil
+}
+
+var (
+	_ Checked = LowRank{}
+	_ Checked = DoRA{}
+	_ Checked = Factors{}
+	_ Checked = Addition{}
+	_ Checked = Weightwise{}
+	_ Checked = AdaLoRA{}
+	_ Checked = DeLoRA{}
+	_ Checked = HiRA{}
+	_ Checked = GLoRA{}
+	_ Checked = GLoRABias{}
+	_ Checked = Rebased{}
+	_ Checked = Stack{}
+)
+
+// Check implements Checked.
+func (l LowRank) Check() error {
+	if err := needFloats(l.A, l.B); err != nil {
+		return err
+	}
+	if err := pairFactors(l.Layer, l.A, l.B); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Check implements Checked. The magnitude has an element for each output.
+func (d DoRA) Check() error {
+	if err := needFloats(d.Magnitude); err != nil {
+		return err
+	}
+	if err := d.LowRank.Check(); err != nil {
+		return err
+	}
+	if out := d.B.Shape[0]; product(d.Magnitude.Shape) != out {
+		return contradiction(d.Magnitude, d.B, []int64{out})
+	}
+	return nil
+}
+
+// Check implements Checked.
+func (f Factors) Check() error { return Product{f.B, f.A}.Check() }
+
+// Check implements Checked.
+func (a Addition) Check() error { return a.Delta.Check() }
+
+// Check implements Checked. A2 is of the shape of A1 turned.
+func (x Weightwise) Check() error {
+	if err := x.Addition.Check(); err != nil {
+		return err
+	}
+	if err := (Stored{x.A1}).Check(); err != nil {
+		return err
+	}
+	in, rank := flatten(x.A1.Shape)
+	if rows, cols := flatten(x.A2.Shape); rows != rank || cols != in {
+		return contradiction(x.A2, x.A1, []int64{rank, in})
+	}
+	return needFloats(x.A2)
+}
+
+// Check implements Checked.
+func (a AdaLoRA) Check() error { return a.factors().Check() }
+
+// Check implements Checked.
+func (d DeLoRA) Check() error { return d.factors().Check() }
+
+// Check implements Checked.
+func (h HiRA) Check() error { return Product{Stored{h.B}, Stored{h.A}}.Check() }
+
+// Check implements Checked.
+func (x GLoRA) Check() error {
+	if err := x.A.check(); err != nil {
+		return err
+	}
+	return x.B.check()
+}
+
+// Check implements Checked.
+func (x GLoRABias) Check() error { return x.C.check() }
+
+// Check implements Checked.
+func (x Rebased) Check() error { return Check(x.Then) }
+
+// Check implements Checked. The factors of all experts have the rank as one dimension.
+func (s Stack) Check() error {
+	for _, l := range s.Levels {
+		if len(l.A.Shape) == 2 && len(l.B.Shape) == 2 && l.A.Shape[0] != l.B.Shape[1] {
+			return contradiction(l.B, l.A, []int64{-1, l.A.Shape[0]})
+		}
+	}
+	return nil
+}
+
+// check holds the two factors of a path against each other.
+func (x Path) check() error {
+	if x.Down == nil {
+		return nil
+	}
+	return Product{Stored{x.Down}, Stored{x.Up}}.Check()
+}
+
+// pairFactors says whether a and b are factors of one rank.
+func pairFactors(k Kind, a, b *safetensors.Tensor) *ShapeError {
+	rank, _, _ := matrix(a, k)
+	if len(a.Shape) < 2 {
+		return &ShapeError{Other: a.Name, Got: a.Shape, Want: []int64{-1, -1}}
+	}
+	_, n, ok := matrix(b, k)
+	if !ok || n != rank || k == Conv && !ones(b.Shape, 2) {
+		return contradiction(b, a, []int64{-1, rank})
+	}
+	return nil
+}
+
+// contradiction says that a tensor has another shape than one beside it asks for.
+func contradiction(t, beside *safetensors.Tensor, want []int64) *ShapeError {
+	return &ShapeError{Other: t.Name, Got: t.Shape, Want: want, Beside: beside.Name, BesideShape: beside.Shape}
+}
