@@ -25,7 +25,7 @@ func mergeFlags() []cli.Flag {
 		&cli.Int64Flag{Name: "seed", Usage: "`NUMBER` from which dare draws what it drops"},
 		&cli.StringFlag{Name: "experts", Usage: "read the columns of lora_B of stacked experts in `ORDER`: rank-major (PEFT's), or grouped (by expert, unsloth's until 2026-09), whatever the adapter says"},
 		&cli.BoolFlag{Name: "allow-unused", Usage: "accept an adapter with tensors that nothing uses"},
-		&cli.BoolFlag{Name: "allow-missing", Usage: "accept an adapter that has lost all of a module, which then stays the base's"},
+		&cli.BoolFlag{Name: "allow-missing", Usage: "accept an adapter that has lost all of a module, which then stays the base's, or a tensor that a module's like has"},
 		&cli.BoolFlag{Name: "allow-nonfinite", Usage: "accept NaN and Inf in an adapter"},
 	}
 }

@@ -147,6 +147,7 @@ var cases = []struct {
 	{"tensor-collision", withBase(llama.with(file, factors(pair("base_model.model.layers.0"+queries)...))), withBase(llama)},
 	{"tensor-counterpart-missing", fileAt(weights(append(pair(prefix+"0"+queries), some(prefix+"1"+queries+"lora_A.weight", 2, 4))...)), fileAt(factors())},
 	{"tensor-duplicate", fileAt(factors(filled("model.layers.0"+queries+"lora_A.weight", 9, 2, 4))), fileAt(factors())},
+	{"tensor-like-missing", oneFile(tree{"one.safetensors": weights(kohya("b_0"), kohyaUp("b_0"), filled("lora_unet_b_0.alpha", 2), kohya("b_1"), kohyaUp("b_1"))}), oneFile(sdScripts)},
 	{"tensor-lost", withBase(llama.with(file, weights(pair(prefix+"0"+queries)...))), withBase(llama)},
 	{"tensor-nonfinite", fileAt(weights(some(prefix+"0"+queries+"lora_A.weight", 2, 4), filled(prefix+"0"+queries+"lora_B.weight", nan, 4, 2))), fileAt(factors())},
 	{"tensor-unknown", fileAt(factors(some(prefix+"0"+queries+"lora_Q.weight", 4))), fileAt(factors())},

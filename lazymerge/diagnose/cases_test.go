@@ -240,6 +240,7 @@ var cases = []struct {
 	{"tensor-collision", given(&lazymerge.CollisionError{Adapter: "a", Tensor: "t"})},
 	{"tensor-counterpart-missing", openWeights(raw(`{"base_model.model.q.lora_A.weight":{"dtype":"F32","shape":[1,4],"data_offsets":[0,16]}}`, zeros16))},
 	{"tensor-duplicate", given(&peft.DuplicateTensorError{File: "f"})},
+	{"tensor-like-missing", given(&peft.MissingTensorError{File: "f", Module: "m.1", Want: "alpha", Like: "m.0.alpha"})},
 	{"tensor-lost", given(&lazymerge.LostError{Adapter: "f", Modules: []lazymerge.Lost{{Module: "m", Tensors: []string{"m.lora_A.weight"}}}})},
 	{"tensor-nonfinite", openWeights(raw("{"+pair+"}", strings.Repeat("\xff", 16)))},
 	{"tensor-unknown", openWeights(raw(`{`+pair+`,"base_model.model.q.lora_Q.weight":{"dtype":"F32","shape":[4],"data_offsets":[16,32]}}`, zeros16+zeros16))},

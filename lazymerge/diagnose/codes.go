@@ -594,6 +594,12 @@ var codes = []code{
 		fix:   "Save the adapter again with the program that made it.",
 	},
 	{
+		name:  "tensor-like-missing",
+		title: "A module lacks a tensor that its like in another block has",
+		cause: "In one file, modules whose names differ by numbers alone, mostly that of a block, have the same tensors as a rule: an alpha, a magnitude, a bias. One of them lacks what another has, so it would be merged at another scale or without a part: tensors were filtered by name, or the file was put together by hand. Or the model's modules differ in just that (one has a bias and the other none), and nothing is missing.",
+		fix:   "Save the adapter again with the program that made it. When the module never had the tensor, or to merge it without:\n\tlorafs mount --allow-missing BASE ADAPTER MOUNTPOINT",
+	},
+	{
 		name:  "tensor-lost",
 		title: "The adapter has lost all that it held of a module",
 		cause: "adapter_config.json gives the module an adapter, or has it trained as a whole; the base has the module, and the rest of the file shows that the model had it in training. Yet the file holds nothing of it: a shard, or a layer of a pipeline, was not gathered when it was saved, tensors were filtered by name, or the base is another one with more layers.",

@@ -238,6 +238,9 @@ func explainPeft(err error) []Finding {
 		}
 		return one(finding("tensor-unknown", e.File, first(e.Tensors), e.Error(), nil))
 	case *peft.MissingTensorError:
+		if e.Like != "" {
+			return one(finding("tensor-like-missing", e.File, cmp.Or(first(e.Have), e.Module+"."+e.Want), e.Error(), nil))
+		}
 		return one(finding("tensor-counterpart-missing", e.File, cmp.Or(first(e.Have), e.Module+"."+e.Want), e.Error(), nil))
 	case *peft.DuplicateTensorError:
 		return one(finding("tensor-duplicate", e.File, e.Tensors[0], e.Error(), nil))

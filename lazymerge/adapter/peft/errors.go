@@ -82,10 +82,14 @@ type MissingTensorError struct {
 	Want   string   // what is missing: "lora_B"
 	Have   []string // keys that need it
 	Lone   []string // keys of other modules that lack a counterpart as well
+	Like   string   // the same tensor of a module that is the same but for its numbers; "" when that is not why it is missed
 }
 
 func (e *MissingTensorError) Error() string {
 	s := fmt.Sprintf("%q has no %s", e.File, strings.TrimPrefix(e.Module+"."+e.Want, "."))
+	if e.Like != "" {
+		return s + fmt.Sprintf(", only %s; the like of it in another place has %s", strings.Join(e.Have, ", "), e.Like)
+	}
 	if len(e.Have) > 0 {
 		s += ", which " + strings.Join(e.Have, ", ") + " needs"
 	}

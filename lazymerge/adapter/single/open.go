@@ -93,7 +93,7 @@ func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 		return nil, err
 	}
 	if err := p.checkLikes(); err != nil {
-		return nil, err
+		return nil, p.alike(err)
 	}
 	p.recipe.Rank = largestRank(p.recipe.Edits)
 	return p.recipe, nil
@@ -115,6 +115,22 @@ func tensorNames(f peft.Weights) []string {
 		names = append(names, t.Name)
 	}
 	return names
+}
+
+// alike names the tensor that a missing one was compared with.
+func (p *parser) alike(err error) error {
+	var missing *peft.MissingTensorError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	at := slices.IndexFunc(p.layers, func(l *layer) bool { return l.name() == missing.Module })
+	for _, l := range p.layers {
+		if t := l.tensors[role(missing.Want)]; at >= 0 && t != nil && l.like("") == p.layers[at].like("") {
+			missing.Like = t.Name
+			break
+		}
+	}
+	return err
 }
 
 // adapts says whether the module has a tensor that only adapters have.
