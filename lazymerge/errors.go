@@ -11,6 +11,8 @@ var ErrClosed = errors.New("model is closed")
 
 // Unmatched is one adapter edit for which the base has no tensor.
 type Unmatched struct {
+	Part          string // what the adapter calls the component of a pipeline, "" where it names none
+	Lacks         bool   // the base has no such component
 	Module, Param string
 	Keys          []string // adapter tensors, as in the file
 	Nearest       []string // base tensors with the most similar names
@@ -37,6 +39,8 @@ func (e *UnmatchedError) Error() string {
 		}
 		fmt.Fprintf(&b, " %s", strings.Join(u.Keys, ", "))
 		switch {
+		case u.Lacks:
+			fmt.Fprintf(&b, " (the base has no component for %s)", u.Part)
 		case len(u.Ambiguous) > 0:
 			fmt.Fprintf(&b, " (fits several: %s)", strings.Join(u.Ambiguous, ", "))
 		case len(u.Nearest) > 0:

@@ -221,7 +221,7 @@ func (p *planner) find(e *placedEdit) (resolve.Match, error) {
 // unmatched is what to say of an edit that err found no tensor for. Any other error it
 // gives back.
 func (e placedEdit) unmatched(err error) (Unmatched, error) {
-	u := Unmatched{Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
+	u := Unmatched{Part: e.Part, Module: e.Module, Param: e.Param, Keys: e.Keys, adapter: e.Adapter}
 	var ambiguous *resolve.AmbiguousError
 	var notFound *resolve.NotFoundError
 	switch {
@@ -502,6 +502,9 @@ func (p *planner) settle(places func(adapter int) bool) error {
 	if len(p.unmatched) == 0 {
 		return nil
 	}
+	if p.recipe.ByPart {
+		p.noteLacks()
+	}
 	for i, unmatched := range byAdapter(p.unmatched) {
 		err := &UnmatchedError{Adapter: p.file(i), Base: p.base.Ref(), Tensors: unmatched, All: !places(i)}
 		if len(unmatched) > 0 && (!p.opt.AllowUnused || err.All) {
@@ -512,6 +515,17 @@ func (p *planner) settle(places func(adapter int) bool) error {
 		}
 	}
 	return nil
+}
+
+// noteLacks finds the modules whose component the base does not have. What looks like
+// them in another component is of no use.
+func (p *planner) noteLacks() {
+	index := p.base.diffusion()
+	for i := range p.unmatched {
+		if u := &p.unmatched[i]; index.Lacks(u.Part) {
+			u.Lacks, u.Nearest = true, nil
+		}
+	}
 }
 
 // places tells whether anything of an adapter has its place in the component.

@@ -92,6 +92,7 @@ var cases = []struct {
 	{"bias-unmatched", withBase(llama.with(configFile, change(config, `"r":2`, `"r":2,"lora_bias":true`), file, factors(some(prefix+"0"+queries+"lora_B.bias", 4), some(prefix+"1"+queries+"lora_B.bias", 4)))), withBase(llama)},
 	{"checkpoint-no-adapter", trained(run.without("run/checkpoint-10").with("run/checkpoint-10/optimizer.pt", "x")), trained(run)},
 	{"checkpoint-no-adapter", trained(run.with("run/checkpoint-11/global_step11/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt", "x")), trained(run)},
+	{"component-missing", inputs{tree: pipeline("transformer").with("one.safetensors", withEncoder), paths: "one.safetensors", base: "base/transformer"}, inputs{tree: pipeline("transformer"), paths: "one.safetensors", base: "base/transformer"}},
 	{"config-broken", setting("{"), setting(config)},
 	{"config-broken", setting(""), setting(config)},
 	{"config-broken", setting("[]"), setting(config)},
@@ -448,6 +449,10 @@ func pipeline(parts ...string) tree {
 	t["base/model_index.json"] = index + "}"
 	return t
 }
+
+// withEncoder is an adapter of a transformer and of a text encoder.
+var withEncoder = weights(some("transformer.blocks.0.to_q.lora_A.weight", 2, 4), some("transformer.blocks.0.to_q.lora_B.weight", 4, 2),
+	some("text_encoder.layers.0.q_proj.lora_A.weight", 2, 4), some("text_encoder.layers.0.q_proj.lora_B.weight", 4, 2))
 
 // osf is an adapter of a type that is for linear layers alone.
 func osf(module string, out, in int64) tree {

@@ -157,6 +157,7 @@ var cases = []struct {
 	{"base-weights-below", openBase(map[string]string{"x/model.safetensors": ""}, "")},
 	{"checkpoint-no-adapter", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.NoAdapter})},
 	{"checkpoint-several-adapters", given(&modeldir.UnhealthyError{Path: "p", Fault: modeldir.SeveralAdapters})},
+	{"component-missing", given(&lazymerge.UnmatchedError{Tensors: []lazymerge.Unmatched{{Keys: []string{"lora_te_x.lora_up.weight"}, Part: "te", Lacks: true}}})},
 	{"config-broken", openConfig("{")},
 	{"config-broken", openConfig("")},
 	{"config-field", openConfig(`{"peft_type":"LORA","r":"many"}`)},

@@ -220,6 +220,12 @@ var codes = []code{
 		fix:   "Let the training script load the checkpoint and save it gathered: for FSDP with fsdp_state_dict_type: FULL_STATE_DICT, for DeepSpeed with stage3_gather_16bit_weights_on_model_save, or with DeepSpeed's ds_to_universal.py, whose result is read.",
 	},
 	{
+		name:  "component-missing",
+		title: "The base has no component that modules of the adapter are for",
+		cause: "An adapter of a diffusion model may change several components of a pipeline, the denoiser (UNet, transformer) and the text encoders, and says in its keys which it means. The base is one component alone, or a pipeline or a checkpoint without that one: with fewer text encoders, as of another family.",
+		fix:   "Name the whole pipeline as the base, the directory with model_index.json, or a checkpoint that holds the text encoders too. To merge the rest of the adapter without them:\n\tlorafs mount --allow-unused BASE ADAPTER MOUNTPOINT",
+	},
+	{
 		name:  "config-broken",
 		title: "adapter_config.json cannot be read",
 		cause: "The file is not the JSON object that PEFT writes. It may be cut off, edited by hand, or the error page of a download.",

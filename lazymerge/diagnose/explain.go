@@ -116,8 +116,11 @@ func explainLost(e *lazymerge.LostError) Finding {
 
 func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 	name, tensor := "tensor-unmatched", ""
-	biases := 0
+	biases, lacks := 0, 0
 	for _, t := range e.Tensors {
+		if t.Lacks {
+			lacks++
+		}
 		if isBias(t) {
 			biases++
 		}
@@ -131,11 +134,23 @@ func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 	if len(e.Tensors) > 0 && biases == len(e.Tensors) && !e.All {
 		return finding("bias-unmatched", e.Adapter, tensor, e.Error(), nil)
 	}
+	if len(e.Tensors) > 0 && lacks == len(e.Tensors) {
+		return hinted(explainLacks(e, tensor))
+	}
 	f := finding(name, e.Adapter, tensor, e.Error(), nil)
 	if e.All { // there is no rest to merge
 		f.Fix, _, _ = strings.Cut(f.Fix, " To merge the rest")
 	}
 	return hinted(f)
+}
+
+// explainLacks names the pipeline that the base is a part of.
+func explainLacks(e *lazymerge.UnmatchedError, tensor string) Finding {
+	f := finding("component-missing", e.Adapter, tensor, e.Error(), nil)
+	if whole := filepath.Dir(e.Base); isFile(filepath.Join(whole, "model_index.json")) {
+		f.Fix = fmt.Sprintf("The base is a part of the pipeline %s: name that.\n%s", printable(whole), f.Fix)
+	}
+	return f
 }
 
 // isBias tells whether what found no place is nothing but the bias of lora_B.

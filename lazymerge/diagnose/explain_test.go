@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"lorafs/lazymerge"
 	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/checkpoint"
@@ -449,5 +450,20 @@ func checkFix(t *testing.T, err error, code string, want, not []string) {
 		if strings.Contains(found[0].Fix, s) {
 			t.Errorf("says %q: %s", s, found[0].Fix)
 		}
+	}
+}
+
+// TestPartOfPipeline checks that the pipeline is named that a component is a part of.
+func TestPartOfPipeline(t *testing.T) {
+	dir := dirOf(t, map[string]string{"pipe/model_index.json": "{}", "pipe/unet/x": "", "alone/unet/x": ""})
+	for base, want := range map[string]bool{"pipe/unet": true, "alone/unet": false} {
+		found := Explain(&lazymerge.UnmatchedError{Base: filepath.Join(dir, base), Tensors: []lazymerge.Unmatched{{Keys: []string{"k"}, Part: "te", Lacks: true}}})
+		if len(found) != 1 || found[0].Code != "component-missing" || strings.Contains(found[0].Fix, "The base is a part of the pipeline "+filepath.Join(dir, "pipe")+":") != want {
+			t.Errorf("%s: %+v", base, found)
+		}
+	}
+	mixed := []lazymerge.Unmatched{{Keys: []string{"k"}, Part: "te", Lacks: true}, {Keys: []string{"l"}}}
+	if found := Explain(&lazymerge.UnmatchedError{Tensors: mixed}); found[0].Code != "tensor-unmatched" || !strings.Contains(found[0].Message, "k (the base has no component for te)") {
+		t.Errorf("mixed: %+v", found)
 	}
 }

@@ -110,6 +110,22 @@ func (x *Index) Components(part string) []int {
 	return list
 }
 
+// Lacks tells whether the base is known to have no component that a part's name means.
+func (x *Index) Lacks(part string) bool {
+	role := roleOf(part)
+	if part == "" || part == "transformer" { // a language model's layers may be under it
+		return false
+	}
+	for _, regions := range x.candidates(part) {
+		for _, r := range regions {
+			if r.dir != "" || r.prefix != "" || r.may(role) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // nearest names base tensors that look like the parameter.
 func (x *Index) nearest(part, module, param string, flat bool) []string {
 	tensors := make(map[string]string) // as spelled in the adapter → in the base

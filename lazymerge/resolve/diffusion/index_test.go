@@ -214,3 +214,38 @@ func TestCuts(t *testing.T) {
 		}
 	}
 }
+
+// TestLacks: a base is said to lack a component only where it shows what it is.
+func TestLacks(t *testing.T) {
+	alone := func(names ...string) []Component {
+		c := Component{}
+		for _, n := range names {
+			c.Tensors = append(c.Tensors, Tensor{Name: n + ".weight", Shape: []int64{8, 8}})
+		}
+		return []Component{c}
+	}
+	unet, encoder, unknown := alone("conv_in", "down_blocks.0.resnets.0.conv1"), alone("text_model.encoder.layers.0.mlp.fc1"), alone("x.y")
+	for _, c := range []struct {
+		base  []Component
+		lacks string
+		has   string
+	}{
+		{unet, "te te1 te2 te3 text_encoder clip_l t5xxl", "unet transformer diffusion_model prior"},
+		{encoder, "unet diffusion_model prior", "te te1 text_encoder_2 transformer"},
+		{unknown, "", "te unet text_encoder_3"},
+		{alone("model.diffusion_model.input_blocks.0.0", "cond_stage_model.transformer.text_model.x"), "te2 text_encoder_3", "te1 te unet"},
+		{[]Component{dir("text_encoder", "encoder.layers.0.self_attn.q_proj"), dir("unet", "conv_in")}, "te2 text_encoder_2 te3 transformer_2", "te te1 unet transformer"},
+	} {
+		x := New(c.base)
+		for part := range strings.FieldsSeq(c.lacks) {
+			if !x.Lacks(part) {
+				t.Errorf("%s is not missed in %v", part, c.base)
+			}
+		}
+		for part := range strings.FieldsSeq(c.has) {
+			if x.Lacks(part) {
+				t.Errorf("%s is missed in %v", part, c.base)
+			}
+		}
+	}
+}

@@ -97,6 +97,24 @@ func regions(index int, c Component) []*region {
 	return found
 }
 
+// Beginnings of names that tell of a model which stands alone what it is.
+var (
+	denoiserNames = []string{"down_blocks.", "transformer_blocks.", "single_transformer_blocks.", "double_blocks.", "joint_blocks.", "blocks.", "input_blocks.", "noise_refiner."}
+	textNames     = []string{"text_model.", "encoder.layers.", "encoder.block.", "model.layers.", "model.language_model.", "language_model."}
+)
+
+// may tells whether a model that stands alone can have a role: not that of a text encoder
+// where it is a denoiser, nor the other way round.
+func (r *region) may(role string) bool {
+	other := textNames
+	if role != denoiser {
+		other = denoiserNames
+	}
+	return !slices.ContainsFunc(r.tensors, func(t Tensor) bool {
+		return slices.ContainsFunc(other, func(begin string) bool { return strings.HasPrefix(t.Name, begin) })
+	})
+}
+
 // dirRoles are the roles of a pipeline's directory. sd-scripts calls T5 the third
 // text encoder also where it is the pipeline's second (Flux).
 func dirRoles(c Component) []string {
