@@ -158,13 +158,26 @@ func isBias(t lazymerge.Unmatched) bool {
 	return len(t.Keys) == 1 && strings.Contains(t.Keys[0], ".lora_B.") && strings.HasSuffix(t.Keys[0], ".bias")
 }
 
-// hinted says what base the config beside an adapter names.
+// hinted says what base the header of an adapter's file names, or the config beside it.
 func hinted(f Finding) Finding {
+	if base := single.BaseHint(f.File); base != "" {
+		f.Fix = fmt.Sprintf("The file's header names %s as the base (ss_base_model_version).\n%s", shortened(printable(base)), f.Fix)
+		return f
+	}
 	c, err := peft.ReadConfig(filepath.Join(filepath.Dir(f.File), "adapter_config.json"))
 	if err == nil && c.Base != "" {
 		f.Fix = fmt.Sprintf("adapter_config.json names %s as the base.\n%s", printable(c.Base), f.Fix)
 	}
 	return f
+}
+
+// shortened keeps a line of a file to a size that can be read.
+func shortened(s string) string {
+	const most = 100
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return s
 }
 
 // explainEdit takes the advice of the transform's error and says for which tensor.

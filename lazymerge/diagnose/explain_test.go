@@ -18,6 +18,7 @@ import (
 	"lorafs/lazymerge/adapter/single"
 	"lorafs/lazymerge/checkpoint"
 	"lorafs/lazymerge/modeldir"
+	"lorafs/lazymerge/transform"
 	"lorafs/safetensors"
 )
 
@@ -465,5 +466,28 @@ func TestPartOfPipeline(t *testing.T) {
 	mixed := []lazymerge.Unmatched{{Keys: []string{"k"}, Part: "te", Lacks: true}, {Keys: []string{"l"}}}
 	if found := Explain(&lazymerge.UnmatchedError{Tensors: mixed}); found[0].Code != "tensor-unmatched" || !strings.Contains(found[0].Message, "k (the base has no component for te)") {
 		t.Errorf("mixed: %+v", found)
+	}
+}
+
+// TestBaseHint checks that the base which an adapter's header names is said wherever the
+// base may be another one.
+func TestBaseHint(t *testing.T) {
+	const tensor = `"lora_unet_x.lora_up.weight":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}`
+	dir := dirOf(t, map[string]string{
+		"named.safetensors":  raw(`{"__metadata__":{"ss_base_model_version":"sdxl_base_v1-0"},`+tensor+`}`, "1234"),
+		"long.safetensors":   raw(`{"__metadata__":{"ss_base_model_version":"`+strings.Repeat("x", 9000)+`"},`+tensor+`}`, "1234"),
+		"silent.safetensors": raw(`{`+tensor+`}`, "1234"),
+	})
+	for name, want := range map[string]string{"named": "The file's header names sdxl_base_v1-0 as the base", "long": "header names xxx", "silent": ""} {
+		path := filepath.Join(dir, name+".safetensors")
+		for _, err := range []error{
+			&lazymerge.UnmatchedError{Adapter: path, Tensors: []lazymerge.Unmatched{{Keys: []string{"k"}}}},
+			&lazymerge.EditError{Adapter: path, Err: &transform.ShapeError{Tensor: "t"}},
+		} {
+			f := Explain(err)[0]
+			if !strings.Contains(f.Fix, want) || strings.Contains(f.Fix, "The file's header") != (want != "") || len(f.Fix) > 2000 {
+				t.Errorf("%s: %s", name, f.Fix)
+			}
+		}
 	}
 }

@@ -44,6 +44,19 @@ func notes(f peft.Weights) map[string]string {
 	return nil
 }
 
+// baseName is where sd-scripts keeps what kind of base the adapter was trained on.
+const baseName = "ss_base_model_version"
+
+// BaseHint is what the header of an adapter's file names as its base, "" for nothing.
+func BaseHint(path string) string {
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return "" // a torch file has no header, and what is wrong with a file is said elsewhere
+	}
+	defer func() { _ = f.Close() }()
+	return notes(f)[baseName]
+}
+
 func readMetadata(f peft.Weights) (*metadata, error) {
 	m := &metadata{path: f.Path(), components: make(map[string]map[string]json.RawMessage)}
 	text, ok := notes(f)[metadataName]

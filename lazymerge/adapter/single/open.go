@@ -64,7 +64,7 @@ type parser struct {
 func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 	p := &parser{
 		file: f, opt: o, byName: make(map[target]*layer), types: make(map[string]bool),
-		recipe: &transform.Recipe{File: f.Path(), Close: f.Close, ByPart: true, BaseHint: notes(f)["ss_base_model_version"]},
+		recipe: &transform.Recipe{File: f.Path(), Close: f.Close, ByPart: true, BaseHint: notes(f)[baseName]},
 	}
 	p.recipe.Notes = append(p.recipe.Notes, "rounding: sums in fp32, rounded once; the programs that read such files merge in several ways, and none of them is the rule")
 	for _, t := range f.Tensors() {
