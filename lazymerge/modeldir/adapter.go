@@ -102,19 +102,24 @@ func looksLikeDiffusers(dir string) bool {
 }
 
 // parseRef takes a reference apart. A path that exists as written wins over every
-// other reading, and NAME= over a stack whose first part holds an equals sign.
+// other reading, and NAME= over a stack whose first part holds an equals sign. What has a
+// slash before its equals sign is a path, unless only what stands behind it exists.
 func parseRef(ref string) (reference, error) {
 	r, err := parseUnnamed(ref)
 	if err == nil && r.parts == nil {
 		return r, nil
 	}
 	name, rest, ok := strings.Cut(ref, "=")
-	if !ok || strings.Contains(name, "/") {
+	if !ok {
 		return r, err
 	}
-	named, namedErr := parseUnnamed(rest)
-	if namedErr != nil && err == nil {
+	path := strings.Contains(name, "/")
+	if path && err == nil {
 		return r, nil
+	}
+	named, namedErr := parseUnnamed(rest)
+	if namedErr != nil && (err == nil || path) {
+		return r, err
 	}
 	if err := checkName(ref, name); err != nil {
 		return reference{}, err

@@ -288,14 +288,14 @@ func TestSeveralRefs(t *testing.T) {
 func TestNames(t *testing.T) {
 	noHub(t)
 	dir := lora(t).write(t, t.TempDir())
-	for _, name := range []string{"", ".x", "a.INVALID", strings.Repeat("n", 250), "a\nb"} {
+	for _, name := range []string{"", ".x", "a.INVALID", strings.Repeat("n", 250), "a\nb", "a/b"} {
 		if _, err := FindAdapters([]string{name + "=" + dir}); !isNameError(err) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	var missing *NotFoundError
-	if _, err := FindAdapters([]string{"a/b=" + dir}); !errors.As(err, &missing) {
-		t.Errorf("slash: %v", err)
+	if _, err := FindAdapters([]string{"runs/lr=" + dir + "/missing"}); !errors.As(err, &missing) || missing.Ref != "runs/lr="+dir+"/missing" {
+		t.Errorf("a path with an equals sign: %v", err)
 	}
 }
 
