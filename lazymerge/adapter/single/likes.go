@@ -1,10 +1,13 @@
 package single
 
 import (
+	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/transform"
 )
 
@@ -12,16 +15,21 @@ import (
 // block has.
 var optional = []role{roleAlpha, roleMagnitude, rolePEFTMagnitude, roleRescale}
 
-// like is what modules have in common that are the same but for their numbers in lists:
-// attn1 and attn2 are two modules of a block.
-func (l *layer) like(a string) string {
+var digits = regexp.MustCompile(`\d+`)
+
+// like is what modules have in common that are the same but for their numbers.
+func (l *layer) like() string { return digits.ReplaceAllString(l.name(), "#") }
+
+// twin is what modules have in common that are the same in other blocks: attn1 and attn2
+// are two modules of one block, and may differ in what parameters they have.
+func (l *layer) twin() string {
 	parts := strings.FieldsFunc(l.name(), func(r rune) bool { return r == '.' || r == '_' })
 	for i, p := range parts {
 		if _, err := strconv.Atoi(p); err == nil {
 			parts[i] = "#"
 		}
 	}
-	return a + " " + strings.Join(parts, ".")
+	return strings.Join(parts, ".")
 }
 
 // companions are tensors of a second parameter, or of the only one.
@@ -31,10 +39,10 @@ var companions = []role{roleUpBias, roleDiff, roleDiffBias, roleNorm, roleNormBi
 // have: it would be merged at another scale, or without its magnitude, or its bias would
 // stay the base's. Errors: *peft.MissingTensorError.
 func (p *parser) checkLikes() error {
-	if err := p.checkRoles(optional, (*layer).marks, false); err != nil {
+	if err := p.checkRoles(optional, func(l *layer) string { return l.marks() + " " + l.like() }, false); err != nil {
 		return err
 	}
-	return p.checkRoles(companions, (*layer).main, true)
+	return p.checkRoles(companions, func(l *layer) string { return l.main() + " " + l.twin() }, true)
 }
 
 // checkRoles compares the modules that kind says are alike. most: only where no more lack
@@ -42,7 +50,7 @@ func (p *parser) checkLikes() error {
 func (p *parser) checkRoles(roles []role, kind func(*layer) string, most bool) error {
 	likes := make([]string, len(p.layers))
 	for i, l := range p.layers {
-		likes[i] = l.like(kind(l))
+		likes[i] = kind(l)
 	}
 	for _, r := range roles {
 		have, lack := make(map[string]int), make(map[string]int)
@@ -66,6 +74,22 @@ func (p *parser) checkRoles(roles []role, kind func(*layer) string, most bool) e
 		}
 	}
 	return nil
+}
+
+// alike names the tensor that a missing one was compared with.
+func (p *parser) alike(err error) error {
+	var missing *peft.MissingTensorError
+	if !errors.As(err, &missing) {
+		return err
+	}
+	at := slices.IndexFunc(p.layers, func(l *layer) bool { return l.name() == missing.Module })
+	for _, l := range p.layers {
+		if t := l.tensors[role(missing.Want)]; at >= 0 && t != nil && l.like() == p.layers[at].like() {
+			missing.Like = t.Name
+			break
+		}
+	}
+	return err
 }
 
 // main names what a module has beside companions, and the spelling of these.

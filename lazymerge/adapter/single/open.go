@@ -117,22 +117,6 @@ func tensorNames(f peft.Weights) []string {
 	return names
 }
 
-// alike names the tensor that a missing one was compared with.
-func (p *parser) alike(err error) error {
-	var missing *peft.MissingTensorError
-	if !errors.As(err, &missing) {
-		return err
-	}
-	at := slices.IndexFunc(p.layers, func(l *layer) bool { return l.name() == missing.Module })
-	for _, l := range p.layers {
-		if t := l.tensors[role(missing.Want)]; at >= 0 && t != nil && l.like("") == p.layers[at].like("") {
-			missing.Like = t.Name
-			break
-		}
-	}
-	return err
-}
-
 // adapts says whether the module has a tensor that only adapters have.
 func (l *layer) adapts() bool {
 	return slices.ContainsFunc(l.order, func(r role) bool { return r != roleIA3 })
