@@ -98,6 +98,7 @@ var cases = []struct {
 	{"config-broken", setting("[]"), setting(config)},
 	{"config-field", setting(change(config, `"r":2`, `"r":"many"`)), setting(change(config, `"r":2`, `"r":2,"use_rslora":true`))},
 	{"config-missing", alone(llama.with(configFile, "-")), alone(llama)},
+	{"convolution-grouped", oneFile(tree{"one.safetensors": weights(some("transformer.x.lora_A.weight", 4, 4, 3, 3), some("transformer.x.lora_B.weight", 4, 1, 1, 1))}), oneFile(tree{"one.safetensors": weights(some("transformer.x.lora_A.weight", 4, 4, 3, 3), some("transformer.x.lora_B.weight", 4, 4, 1, 1))})},
 	{"draw-impossible", golden("tinylora-drawn-unordered", "layers-bf16"), golden("tinylora-gpt2-square", "gpt2-bf16")},
 	{"dtype-unsupported", withBase(llama.with(file, integers())), withBase(llama)},
 	{"experts-mismatch", golden("mixtral-refuse-v4-too-many-experts", "mixtral-bf16"), golden("mixtral-experts", "mixtral-bf16")},

@@ -162,6 +162,7 @@ var cases = []struct {
 	{"config-broken", openConfig("")},
 	{"config-field", openConfig(`{"peft_type":"LORA","r":"many"}`)},
 	{"config-missing", openAdapter(map[string]string{"adapter_model.safetensors": goodFile})},
+	{"convolution-grouped", openWeights(raw(`{"base_model.model.q.lora_A.weight":{"dtype":"F32","shape":[2,2,1],"data_offsets":[0,16]},"base_model.model.q.lora_B.weight":{"dtype":"F32","shape":[2,1,1],"data_offsets":[16,24]}}`, zeros16[:8]+zeros16))},
 	{"disk-full", given(fmt.Errorf("export: %w", &fs.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}))},
 	{"dtype-unsupported", given(&transform.DTypeError{Tensor: "t", DType: safetensors.I8})},
 	{"dtype-unsupported", given(&safetensors.ConvertError{DType: safetensors.I8})},

@@ -244,6 +244,12 @@ var codes = []code{
 		fix:   "Copy adapter_config.json from another checkpoint of the same run, or write it again with model.peft_config['default'].save_pretrained('DIR').",
 	},
 	{
+		name:  "convolution-grouped",
+		title: "The factors are those of a convolution in groups",
+		cause: "The layer is a convolution whose outputs each see a group of the inputs alone (a depthwise one, as conv_depth of Sana). The adapter's factors reach all inputs, so that what they add has no place in the layer's kernel: PEFT warns of it in training, and refuses to merge. Should the layer have no groups after all, its two factors are of different adapters.",
+		fix:   "Load the adapter with PEFT beside the base, without merging, or train it without these layers (exclude_modules). Factors of different adapters are to be saved again by the program that made them.",
+	},
+	{
 		name:  "disk-full",
 		title: "No space left",
 		cause: "The disk that is written to is full, or a quota is used up.",

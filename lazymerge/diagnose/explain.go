@@ -207,6 +207,9 @@ func explainModule(e *peft.ModuleError) []Finding {
 func explainTransform(err error) []Finding {
 	switch e := err.(type) {
 	case *transform.ShapeError:
+		if e.Grouped() {
+			return one(finding("convolution-grouped", "", e.Other, e.Error(), nil))
+		}
 		if e.Within() {
 			return one(finding("tensors-contradict", "", e.Other, e.Error(), nil))
 		}

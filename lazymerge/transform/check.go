@@ -1,6 +1,10 @@
 package transform
 
-import "lorafs/safetensors"
+import (
+	"slices"
+
+	"lorafs/safetensors"
+)
 
 // Checked is a Transform that holds its tensors against each other before it meets a
 // parameter: what they contradict each other in is no fault of the base.
@@ -129,9 +133,40 @@ func pairFactors(k Kind, a, b *safetensors.Tensor) *ShapeError {
 	}
 	_, n, ok := matrix(b, k)
 	if !ok || n != rank || k == Conv && !ones(b.Shape, 2) {
-		return contradiction(b, a, []int64{-1, rank})
+		e := contradiction(b, a, []int64{-1, rank})
+		if k == Conv && ones(b.Shape, 2) {
+			e.Groups = groups(a, b)
+		}
+		return e
 	}
 	return nil
+}
+
+// groups is of how many groups a convolution is for which PEFT makes such factors: A is
+// for all inputs, and B, which has the groups, for a part of the rank each (peft
+// tuners/lora/layer.py:1627 @0.21.2). 0 for none.
+func groups(a, b *safetensors.Tensor) int64 {
+	rank, part := a.Shape[0], b.Shape[1]
+	if len(a.Shape) < 3 || part == 0 || rank == part || rank%part != 0 {
+		return 0
+	}
+	n := rank / part
+	if a.Shape[1]%n != 0 || b.Shape[0]%n != 0 {
+		return 0
+	}
+	return n
+}
+
+// depthwise is the number of groups of a convolution whose every channel is one, where A is
+// for all of its inputs; else 0.
+func depthwise(p Param, k Kind, a *safetensors.Tensor) int64 {
+	if k != Conv || len(p.Shape) < 3 || len(a.Shape) != len(p.Shape) || p.Shape[1] != 1 || p.Shape[0] == 1 {
+		return 0
+	}
+	if a.Shape[1] != p.Shape[0] || !slices.Equal(a.Shape[2:], p.Shape[2:]) {
+		return 0
+	}
+	return a.Shape[1]
 }
 
 // contradiction says that a tensor has another shape than one beside it asks for.

@@ -22,10 +22,19 @@ type ShapeError struct {
 	BesideShape []int64
 	// Exchanged: Other and Beside would fit the parameter in each other's place, or turned.
 	Exchanged bool
+	// Groups is of how many groups a convolution has such factors; 0 when that does not
+	// explain the shapes.
+	Groups int64
 }
 
 // Within says that the adapter's tensors are wrong by themselves.
 func (e *ShapeError) Within() bool { return e.Beside != "" || e.Tensor == "" }
+
+// Grouped says that the shapes are those of factors of a depthwise convolution, which no
+// others have but by a rare chance. Fewer groups than inputs may be two ranks as well.
+func (e *ShapeError) Grouped() bool {
+	return e.Groups > 0 && (e.Beside == "" || e.BesideShape[1] == e.Groups)
+}
 
 func (e *ShapeError) Error() string {
 	base, other := fmt.Sprintf("%q", e.Tensor), "the adapter's tensor"
@@ -46,7 +55,11 @@ func (e *ShapeError) Error() string {
 	case e.Tensor == "":
 		return fmt.Sprintf("%s has shape %v, where %s is needed", other, e.Got, sizes(e.Want))
 	}
-	return fmt.Sprintf("%s has shape %v, but %s needs %s", other, e.Got, base, sizes(e.Want))
+	s := fmt.Sprintf("%s has shape %v, but %s needs %s", other, e.Got, base, sizes(e.Want))
+	if e.Groups > 0 {
+		s += fmt.Sprintf("; a convolution of %d groups has such factors", e.Groups)
+	}
+	return s
 }
 
 // sizes writes a shape with a ? for any size.

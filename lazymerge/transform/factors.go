@@ -167,12 +167,14 @@ func mismatch(p Param, k Kind, a, b *safetensors.Tensor, rank int64) error {
 		inner = []int64{cols}
 	}
 	if _, n, ok := matrix(a, k); !ok || n != cols || k == Conv && !sameInner(p, k, a) {
-		return shapeError(p, a, append([]int64{rank}, inner...))
+		e := shapeError(p, a, append([]int64{rank}, inner...))
+		e.Groups = depthwise(p, k, a)
+		return e
 	}
 	return shapeError(p, b, []int64{rows, rank})
 }
 
-func shapeError(p Param, t *safetensors.Tensor, want []int64) error {
+func shapeError(p Param, t *safetensors.Tensor, want []int64) *ShapeError {
 	return &ShapeError{Tensor: p.Name, Base: p.Shape, Other: t.Name, Want: want, Got: t.Shape}
 }
 

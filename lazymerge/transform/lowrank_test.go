@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -188,16 +189,21 @@ func TestShapeErrors(t *testing.T) {
 		other     string
 		want      []int64
 		magnitude int64
+		groups    int64
 	}{
-		{"A", transform.Linear, []int64{7, 11}, []int64{2, 12}, []int64{7, 2}, "a", []int64{2, 11}, 0},
-		{"B", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{8, 2}, "b", []int64{7, 2}, 0},
-		{"ranks", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{7, 3}, "b", []int64{7, 2}, 0},
-		{"grouped conv", transform.Conv, []int64{8, 4, 3}, []int64{2, 8, 3}, []int64{8, 2, 1}, "a", []int64{2, 4, 3}, 0},
-		{"kernel turned", transform.Conv, []int64{8, 4, 3, 1}, []int64{2, 4, 1, 3}, []int64{8, 2, 1, 1}, "a", []int64{2, 4, 3, 1}, 0},
-		{"vocabulary", transform.Embedding, []int64{10, 4}, []int64{2, 12}, []int64{4, 2}, "a", []int64{2, 10}, 0},
-		{"exchanged", transform.Linear, []int64{7, 7}, []int64{7, 2}, []int64{2, 7}, "a", []int64{7, 7}, 0},
-		{"vector", transform.Linear, []int64{7}, []int64{2, 1}, []int64{7, 2}, "a", []int64{2, 1}, 0},
-		{"magnitude", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{7, 2}, "m", []int64{7}, 11},
+		{"A", transform.Linear, []int64{7, 11}, []int64{2, 12}, []int64{7, 2}, "a", []int64{2, 11}, 0, 0},
+		{"B", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{8, 2}, "b", []int64{7, 2}, 0, 0},
+		{"ranks", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{7, 3}, "b", []int64{7, 2}, 0, 0},
+		{"grouped conv", transform.Conv, []int64{8, 4, 3}, []int64{2, 8, 3}, []int64{8, 2, 1}, "a", []int64{2, 4, 3}, 0, 0},
+		{"groups", transform.Conv, []int64{8, 4, 3}, []int64{2, 8, 3}, []int64{8, 1, 1}, "b", []int64{8, 2}, 0, 2},
+		{"depthwise", transform.Conv, []int64{8, 1, 3}, []int64{8, 8, 3}, []int64{8, 1, 1}, "b", []int64{8, 8}, 0, 8},
+		{"depthwise, whole", transform.Conv, []int64{8, 1, 3}, []int64{2, 8, 3}, []int64{8, 2, 1}, "a", []int64{2, 1, 3}, 0, 8},
+		{"ranks of a conv", transform.Conv, []int64{8, 9, 3}, []int64{4, 9, 3}, []int64{8, 2, 1}, "b", []int64{8, 4}, 0, 0},
+		{"kernel turned", transform.Conv, []int64{8, 4, 3, 1}, []int64{2, 4, 1, 3}, []int64{8, 2, 1, 1}, "a", []int64{2, 4, 3, 1}, 0, 0},
+		{"vocabulary", transform.Embedding, []int64{10, 4}, []int64{2, 12}, []int64{4, 2}, "a", []int64{2, 10}, 0, 0},
+		{"exchanged", transform.Linear, []int64{7, 7}, []int64{7, 2}, []int64{2, 7}, "a", []int64{7, 7}, 0, 0},
+		{"vector", transform.Linear, []int64{7}, []int64{2, 1}, []int64{7, 2}, "a", []int64{2, 1}, 0, 0},
+		{"magnitude", transform.Linear, []int64{7, 11}, []int64{2, 11}, []int64{7, 2}, "m", []int64{7}, 11, 0},
 	} {
 		w := random(t, r, "w", safetensors.BF16, c.w...)
 		l := transform.LowRank{
@@ -213,8 +219,11 @@ func TestShapeErrors(t *testing.T) {
 		if !errors.As(err, &shape) || shape.Tensor != "w" || shape.Other != c.other || !slices.Equal(shape.Want, c.want) {
 			t.Errorf("%s: got %v", c.name, err)
 		}
-		if err != nil && shape.Within() != (c.name == "ranks" || c.name == "exchanged") {
+		if err != nil && shape.Within() != slices.Contains([]string{"ranks", "exchanged", "groups", "depthwise", "ranks of a conv"}, c.name) {
 			t.Errorf("%s: within the adapter: %v", c.name, shape.Within())
+		}
+		if err != nil && (shape.Groups != c.groups || shape.Grouped() != strings.HasPrefix(c.name, "depthwise")) {
+			t.Errorf("%s: %d groups", c.name, shape.Groups)
 		}
 	}
 }
