@@ -253,7 +253,8 @@ type Recipe struct {
 	// weights hold nothing: right for a base without such a module, else a loss.
 	Untrained []string
 	// Rank is the largest that the config of a low-rank adapter gives any module, or that
-	// a file without a config holds; RSLoRA is its use_rslora: what PEFT combines of several depends on them.
+	// a file without a config holds. RSLoRA is its use_rslora. What PEFT combines of several
+	// depends on them.
 	Rank   int64
 	RSLoRA bool
 	// ByPart says that each edit names its component, and that modules may be named
