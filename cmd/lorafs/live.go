@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
+	"syscall"
 	"time"
 
 	"lorafs/fs"
@@ -38,32 +40,42 @@ type live struct {
 // exhibit is an adapter of the tree, or one that may become one.
 type exhibit struct {
 	source int              // which of the sources it is of
+	place  string           // what it is there
 	shown  string           // marks of its files that the tree shows, "" for none
 	seen   string           // those of the last look
 	model  *lazymerge.Model // nil while it is broken
+	retry  time.Time        // when to open it again, if the system was what failed
 }
 
-// startLive follows the sources of the mounted inputs until stop.
-func startLive(in *inputs, server *fs.Server, merge lazymerge.Options, log *slog.Logger) *live {
+// follow keeps a mounted library as its sources are until stop; a single model stays what
+// it is.
+func follow(in *inputs, server *fs.Server, merge lazymerge.Options, log *slog.Logger) *live {
 	merge.Cache = in.cache
 	l := &live{
 		in: in, server: server, merge: merge, log: log,
 		adapters: make(map[string]*exhibit), told: make(map[string]string), done: make(chan struct{}),
 	}
 	for _, a := range in.library.Adapters {
-		l.adapters[a.Name] = &exhibit{source: a.Source, shown: a.Marks, seen: a.Marks}
+		l.adapters[a.Name] = &exhibit{source: a.Source, place: a.Place, shown: a.Marks, seen: a.Marks}
 	}
 	for _, m := range in.models {
 		l.adapters[m.Name()].model = m
 	}
+	for _, b := range in.broken {
+		l.adapters[b.name].retry = retryTime(b.err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
+	if in.library.Single {
+		close(l.done)
+		return l
+	}
 	go l.run(ctx)
 	return l
 }
 
-// stop ends the looking, and closes what was opened by it. A file system that hangs is
-// not waited for.
+// stop ends the looking, and closes what was opened by it, after the tree is unmounted. A
+// file system that hangs is not waited for.
 func (l *live) stop() error {
 	l.cancel()
 	select {
@@ -110,7 +122,7 @@ func (l *live) compare(ctx context.Context, found map[string]modeldir.Adapter, u
 			continue
 		case now.Marks == e.shown && now.Marks == "": // it came and went
 			delete(l.adapters, name)
-		case now.Marks != e.shown && settled:
+		case now.Marks != e.shown && settled, !e.retry.IsZero() && time.Now().After(e.retry):
 			l.show(ctx, name, e, now)
 		}
 		e.seen = now.Marks
@@ -122,11 +134,11 @@ func (l *live) find() (found map[string]modeldir.Adapter, unread map[int]bool) {
 	found, unread = make(map[string]modeldir.Adapter), make(map[int]bool)
 	for i, source := range l.in.library.Sources {
 		adapters, err := source.Look()
-		l.tell(source.String(), err)
+		l.tell("source", source.String(), err)
 		unread[i] = err != nil
 		for _, a := range adapters {
 			if l.adapters[a.Name] == nil {
-				l.adapters[a.Name] = &exhibit{source: i}
+				l.adapters[a.Name] = &exhibit{source: i, place: a.Place}
 			}
 			l.choose(found, i, a)
 		}
@@ -139,7 +151,7 @@ func (l *live) find() (found map[string]modeldir.Adapter, unread map[int]bool) {
 func (l *live) choose(found map[string]modeldir.Adapter, source int, a modeldir.Adapter) {
 	e := l.adapters[a.Name]
 	other, twice := found[a.Name]
-	if e.source == source && (!twice || a.Marks == e.shown) {
+	if e.source == source && (!twice || a.Place == e.place) {
 		found[a.Name] = a
 		a, other = other, a
 	}
@@ -152,17 +164,18 @@ func (l *live) choose(found map[string]modeldir.Adapter, source int, a modeldir.
 }
 
 func (l *live) collide(a modeldir.Adapter, shown string) {
-	l.tell(a.Ref, &modeldir.NameCollisionError{Name: a.Name, Refs: [2]string{shown, a.Ref}})
+	l.tell("name", a.Ref, &modeldir.NameCollisionError{Name: a.Name, Refs: [2]string{shown, a.Ref}})
 }
 
 // tell logs an error about something once, until it is another.
-func (l *live) tell(about string, err error) {
+func (l *live) tell(what, about string, err error) {
+	key := what + " " + about
 	switch {
 	case err == nil:
-		delete(l.told, about)
-	case l.told[about] != err.Error():
-		l.told[about] = err.Error()
-		l.log.Warn("an adapter is not shown", "path", about, "error", err)
+		delete(l.told, key)
+	case l.told[key] != err.Error():
+		l.told[key] = err.Error()
+		l.log.Warn("not as it is on disk", what, about, "error", err)
 	}
 }
 
@@ -175,18 +188,30 @@ func (l *live) show(ctx context.Context, name string, e *exhibit, now modeldir.A
 		err = l.server.Remove(name)
 		delete(l.adapters, name)
 		l.log.Info("removed", "adapter", name)
-	} else if model, err = l.open(ctx, now); ctx.Err() != nil {
+	} else if model, err = l.open(ctx, e, now); ctx.Err() != nil {
 		return
 	}
 	if e.model != nil {
 		closeInto(&err, e.model.Close)
 	}
-	l.tell(name, err)
-	e.model, e.shown = model, now.Marks
+	l.tell("adapter", name, err)
+	e.model, e.shown, e.place = model, now.Marks, now.Place
+}
+
+const retryAfter = 10 * time.Second
+
+// retryTime is when to open an adapter again that could not be for want of descriptors or
+// memory, or because a disk or a network failed; else zero.
+func retryTime(err error) time.Time {
+	var code syscall.Errno
+	if errors.As(err, &code) && code != syscall.ENOENT {
+		return time.Now().Add(retryAfter)
+	}
+	return time.Time{}
 }
 
 // open shows an adapter, or that it is broken. The error is of the tree.
-func (l *live) open(ctx context.Context, a modeldir.Adapter) (*lazymerge.Model, error) {
+func (l *live) open(ctx context.Context, e *exhibit, a modeldir.Adapter) (*lazymerge.Model, error) {
 	m, err := lazymerge.Open(ctx, l.in.base, a, l.merge)
 	switch {
 	case ctx.Err() != nil:
@@ -195,17 +220,20 @@ func (l *live) open(ctx context.Context, a modeldir.Adapter) (*lazymerge.Model, 
 		}
 		return nil, err
 	case err != nil:
+		e.retry = retryTime(err)
+		l.tell("broken", a.Name, err)
 		broken := brokenAdapter{name: a.Name, findings: diagnose.Explain(err)}
-		l.log.Warn("broken", "adapter", a.Name, "error", err)
 		return nil, l.server.AddInvalid(fs.Invalid{Name: a.Name, Text: broken.text()})
 	}
 	for _, f := range diagnose.Warnings(m.Report().File, m.Report().Warnings) {
 		l.log.Warn(f.Message, "adapter", a.Name, "code", f.Code)
 	}
+	e.retry = time.Time{}
 	if err := l.server.Replace(m); err != nil {
 		closeInto(&err, m.Close)
 		return nil, err
 	}
+	l.tell("broken", a.Name, nil)
 	l.log.Info("shown", "adapter", a.Name, "type", m.Report().Summary())
 	return m, nil
 }

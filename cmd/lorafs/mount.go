@@ -155,17 +155,18 @@ func serve(ctx context.Context, o mountOptions, io stdio, pipe *os.File, log *sl
 	for _, n := range server.Notes() {
 		log.Info(n)
 	}
-	defer closeInto(&err, func() error { return unmount(server, signals, log) })
+	follower := follow(in, server, o.merge, log)
+	defer closeInto(&err, follower.stop)
+	defer closeInto(&err, func() error {
+		follower.cancel()
+		return unmount(server, signals, log)
+	})
 	log.Info("mounted", "mountpoint", o.mountpoint, "models", len(in.models), "broken", len(in.broken))
 	summary := in.summary(o.mountpoint)
 	if pipe == nil {
 		io.note("%s", summary)
 	} else if err := reportReady(pipe, logFile, summary); err != nil {
 		return err
-	}
-	if !in.library.Single {
-		follower := startLive(in, server, o.merge, log)
-		defer closeInto(&err, follower.stop)
 	}
 	tuneMemory()
 	wait(server, signals)

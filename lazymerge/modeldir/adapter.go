@@ -315,7 +315,7 @@ func (r reference) findLibrary(s scope, none *NotAdapterError, entry func(scope,
 			continue
 		}
 		if a, ok := entry(s, name); ok {
-			a.Ref = filepath.Join(r.host, name)
+			a.Ref, a.Place = filepath.Join(r.host, name), filepath.Join(s.root, name)
 			if err := checkName(a.Ref, a.Name); err != nil && a.Err == nil {
 				a.Err = err
 			}

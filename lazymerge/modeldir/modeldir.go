@@ -49,6 +49,8 @@ type Adapter struct {
 	File  string // the real file of an adapter that is one file, else ""
 	Files []File // the files that win over the base's: tokenizer, chat template, generation config
 	Note  string // what was chosen for the user, "" when nothing was
+	// Place is the real path of a library's entry, "" of what was named by itself.
+	Place string
 	// Marks tell two states of the adapter's files apart: they change when one of them is
 	// written, replaced, added or removed. FindAdapters and Source.Look set them.
 	Marks string

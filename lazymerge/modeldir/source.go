@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Source is one of the references of a Library, to be looked at again while its adapters
@@ -16,7 +18,7 @@ import (
 type Source struct {
 	reference
 	library bool
-	known   map[string]known // entries of a library at the last look, by name
+	known   map[string]known // entries of a library at the last look, by their real paths
 }
 
 // newSource remembers where a reference led, whatever the working directory will be.
@@ -50,11 +52,12 @@ func (s *Source) Look() ([]Adapter, error) {
 	before := s.known
 	s.known = make(map[string]known)
 	found, err := s.findBy(func(dir scope, name string) (Adapter, bool) {
-		k := before[name]
+		path := filepath.Join(dir.root, name)
+		k := before[path]
 		if !k.holds() {
 			k = lookAt(dir, name)
 		}
-		s.known[name] = k
+		s.known[path] = k
 		return k.adapter, k.ok
 	})
 	if !s.library {
@@ -92,7 +95,7 @@ type known struct {
 	adapter Adapter
 	ok      bool     // the entry is an adapter
 	nested  bool     // it holds checkpoints, in which things may change unseen
-	files   []string // the entry, and the adapter's files that were there
+	files   []string // the entry, and the adapter's files and their directories
 	stamp   string   // their marks
 	when    time.Time
 }
@@ -102,7 +105,7 @@ func lookAt(dir scope, name string) known {
 	path := filepath.Join(dir.root, name)
 	k := known{when: time.Now()}
 	k.adapter, k.ok = dir.libraryEntry(name)
-	k.nested = len(checkpoints(path)) > 0
+	k.nested = len(checkpointSteps(path)) > 0
 	all, m := marker{}, marker{}
 	all.mark(path)
 	if k.ok {
@@ -111,6 +114,7 @@ func lookAt(dir scope, name string) known {
 	}
 	for _, file := range m.files {
 		all.mark(file)
+		all.mark(filepath.Dir(file))
 	}
 	k.files, k.stamp = all.files, all.String()
 	return k
@@ -153,7 +157,7 @@ type marker struct {
 }
 
 func (m *marker) adapter(a Adapter) {
-	fmt.Fprintf(m, "%s %t\n", a.Dir, a.Err != nil)
+	fmt.Fprintln(m, a.Dir)
 	if a.File != "" {
 		m.mark(a.File)
 	} else {
@@ -162,6 +166,7 @@ func (m *marker) adapter(a Adapter) {
 		}
 	}
 	for _, f := range a.Files {
+		fmt.Fprint(m, f.Path, " ")
 		m.mark(f.Host)
 	}
 	for _, p := range a.Parts {
@@ -169,19 +174,19 @@ func (m *marker) adapter(a Adapter) {
 	}
 }
 
-// mark writes what is known of a file, of what a link leads to; nothing for none.
+// mark writes what is known of a file, of what a link leads to; nothing for none, and for
+// one that it has.
 func (m *marker) mark(path string) {
-	info, err := os.Stat(path)
-	if err != nil {
+	var st unix.Stat_t
+	if slices.Contains(m.files, path) || unix.Stat(path, &st) != nil {
 		return
 	}
-	inode := uint64(0)
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		inode = st.Ino
-	}
-	fmt.Fprintf(m, "%s %d %v %d %d\n", path, inode, info.Mode(), info.Size(), info.ModTime().UnixNano())
+	written, changed := time.Unix(st.Mtim.Unix()), time.Unix(st.Ctim.Unix())
+	fmt.Fprintln(m, path, st.Dev, st.Ino, st.Mode, st.Size, written.UnixNano(), changed.UnixNano())
 	m.files = append(m.files, path)
-	if t := info.ModTime(); t.After(m.newest) {
-		m.newest = t
+	for _, t := range []time.Time{written, changed} {
+		if t.After(m.newest) {
+			m.newest = t
+		}
 	}
 }

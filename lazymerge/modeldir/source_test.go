@@ -35,18 +35,11 @@ func seen(t *testing.T, s *Source) map[string]string {
 	return marks
 }
 
-// age sets the times of all that is below dir to the past, so that a look relies on them.
-func age(t *testing.T, dir string) {
-	t.Helper()
-	past := time.Now().Add(-time.Hour)
-	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Chtimes(path, past, past)
-	})
-	if err != nil {
-		t.Fatal(err)
+// trust lets the next look rely on what the last one has found.
+func (s *Source) trust() {
+	for path, k := range s.known {
+		k.when = time.Now().Add(time.Hour)
+		s.known[path] = k
 	}
 }
 
@@ -68,7 +61,7 @@ func must(t *testing.T, err error) {
 }
 
 // TestLookAgain changes a library in ways that a look has to see, one at a time, whether
-// the times in it are new or old.
+// it relies on the look before or not.
 func TestLookAgain(t *testing.T) {
 	noHub(t)
 	for _, c := range []struct {
@@ -98,6 +91,8 @@ func TestLookAgain(t *testing.T) {
 			tree{}.with("a", lora(t)).write(t, dir)
 		}, "*a"},
 		{"damaged", func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, "a/adapter_model.safetensors"))) }, "*a"},
+		{"a template beside one", func(t *testing.T, dir string) { tree{"a/additional_chat_templates/y.jinja": "y"}.write(t, dir) }, "*a"},
+		{"an empty checkpoint filled", func(t *testing.T, dir string) { tree{}.with("slow/checkpoint-1", lora(t)).write(t, dir) }, "+slow"},
 		{"a checkpoint", func(t *testing.T, dir string) { tree{}.with("run/checkpoint-2", lora(t)).write(t, dir) }, "*run"},
 		{"renamed", func(t *testing.T, dir string) {
 			must(t, os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "z")))
@@ -113,18 +108,18 @@ func TestLookAgain(t *testing.T) {
 		}, "-a -b -link -one -run"},
 		{"gone", func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)) }, "-a -b -link -one -run"},
 	} {
-		for _, old := range []bool{false, true} {
+		for _, relies := range []bool{false, true} {
 			dir := filepath.Join(t.TempDir(), "library")
-			tree{"one.safetensors": weights(t), "other/readme": "", "link": "-> b"}.
+			tree{"one.safetensors": weights(t), "other/readme": "", "link": "-> b", "slow/checkpoint-1/": "", "a/additional_chat_templates/x.jinja": "x"}.
 				with("a", lora(t)).with("b", lora(t)).with("run/checkpoint-1", lora(t)).write(t, dir)
-			if old {
-				age(t, dir)
-			}
 			s := source(t, dir)
 			before := seen(t, s)
+			if relies {
+				s.trust()
+			}
 			c.change(t, dir)
 			if got := changes(before, seen(t, s)); got != c.want {
-				t.Errorf("%s, with old times %t: %q, want %q", c.name, old, got, c.want)
+				t.Errorf("%s, relying %t: %q, want %q", c.name, relies, got, c.want)
 			}
 		}
 	}
@@ -152,24 +147,39 @@ func changes(before, after map[string]string) string {
 // directory's names up in what it knows.
 func TestLookRelies(t *testing.T) {
 	noHub(t)
-	dir := tree{}.with("a", lora(t)).with("b", lora(t)).write(t, t.TempDir())
+	dir := tree{}.with("a", lora(t)).write(t, t.TempDir())
 	s := source(t, dir)
+	path, err := filepath.EvalSymlinks(filepath.Join(dir, "a"))
+	must(t, err)
 	seen(t, s)
-	first := s.known["a"].when
-	if seen(t, s); !s.known["a"].when.After(first) {
+	first := s.known[path].when
+	if seen(t, s); !s.known[path].when.After(first) {
 		t.Error("a look relies on times that are new")
 	}
-	age(t, dir)
-	seen(t, s)
-	first = s.known["a"].when
-	if seen(t, s); !s.known["a"].when.Equal(first) {
-		t.Error("what is old and has not changed is opened again")
+	s.trust()
+	first = s.known[path].when
+	if seen(t, s); !s.known[path].when.Equal(first) {
+		t.Error("what has not changed is opened again")
 	}
-	k := s.known["a"]
-	k.when = k.when.Add(-2 * relook)
-	s.known["a"] = k
-	if seen(t, s); s.known["a"].when.Equal(k.when) {
+	k := s.known[path]
+	k.when = time.Now().Add(-2 * relook)
+	s.known[path] = k
+	if seen(t, s); s.known[path].when.Equal(k.when) {
 		t.Error("a look relies on times for ever")
+	}
+}
+
+// TestLookAtAnotherLibrary: a link that leads to another library shows all of that.
+func TestLookAtAnotherLibrary(t *testing.T) {
+	noHub(t)
+	root := tree{"cur": "-> v1"}.with("v1/a", lora(t)).with("v2/a", lora(t)).write(t, t.TempDir())
+	s := source(t, filepath.Join(root, "cur"))
+	before := seen(t, s)
+	s.trust()
+	must(t, os.Remove(filepath.Join(root, "cur")))
+	must(t, os.Symlink("v2", filepath.Join(root, "cur")))
+	if got := changes(before, seen(t, s)); got != "*a" {
+		t.Errorf("%q", got)
 	}
 }
 
