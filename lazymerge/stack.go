@@ -134,13 +134,16 @@ func readStack(a modeldir.Adapter, opt Options) (*stack, []func() error, error) 
 // other adapters add.
 func (s *stack) leaveCopies(base *Base) error {
 	for _, p := range s.parts {
+		if p.recipe.ByPart {
+			continue
+		}
 		var kept []transform.Edit
 		for _, e := range p.recipe.Edits {
 			same, err := base.holds(e)
 			if err != nil {
 				return err
 			}
-			if !same || p.recipe.ByPart {
+			if !same {
 				kept = append(kept, e)
 				continue
 			}
@@ -160,10 +163,10 @@ func (b *Base) holds(e transform.Edit) (bool, error) {
 	for _, c := range b.components {
 		m, err := c.names().Find(e.Module, e.Param)
 		i := slices.IndexFunc(c.slots, func(s slot) bool { return s.name == m.Name })
-		if err != nil || i < 0 || !slices.Equal(c.slots[i].from.Shape, r.Value.Shape) {
+		if err != nil || i < 0 {
 			continue
 		}
-		if same, err := sameBytes(c.slots[i].from, r.Value); same || err != nil {
+		if same, err := sameShaped(transform.Replace{Value: c.slots[i].from}, r); same || err != nil {
 			return same, err
 		}
 	}

@@ -34,12 +34,19 @@ type brokenAdapter struct {
 	findings []diagnose.Finding
 }
 
+func newBroken(a modeldir.Adapter, err error) brokenAdapter {
+	return brokenAdapter{name: a.Name, err: &subjectError{subject: a.Ref, err: err}, findings: diagnose.Explain(err)}
+}
+
 // text is what the file NAME.INVALID holds and what the commands print.
 func (b brokenAdapter) text() string {
 	var s strings.Builder
 	diagnose.WriteText(&s, b.name, b.findings)
 	return s.String()
 }
+
+// invalid is the adapter as the tree shows it.
+func (b brokenAdapter) invalid() fs.Invalid { return fs.Invalid{Name: b.name, Text: b.text()} }
 
 // openInputs opens BASE and its adapters. The error of a single plain adapter is
 // returned; in a library it makes a brokenAdapter.
@@ -105,7 +112,7 @@ func (in *inputs) openAdapter(ctx context.Context, a modeldir.Adapter, o lazymer
 	case in.library.Single, errors.Is(err, context.Canceled):
 		return &subjectError{subject: a.Ref, err: err}
 	default:
-		in.broken = append(in.broken, brokenAdapter{name: a.Name, err: &subjectError{subject: a.Ref, err: err}, findings: diagnose.Explain(err)})
+		in.broken = append(in.broken, newBroken(a, err))
 	}
 	return nil
 }
@@ -145,7 +152,7 @@ func (in *inputs) tree() fs.Tree {
 	}
 	t := fs.Tree{Models: in.models}
 	for _, b := range in.broken {
-		t.Invalid = append(t.Invalid, fs.Invalid{Name: b.name, Text: b.text()})
+		t.Invalid = append(t.Invalid, b.invalid())
 	}
 	return t
 }

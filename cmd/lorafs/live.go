@@ -222,8 +222,7 @@ func (l *live) open(ctx context.Context, e *exhibit, a modeldir.Adapter) (*lazym
 	case err != nil:
 		e.retry = retryTime(err)
 		l.tell("broken", a.Name, err)
-		broken := brokenAdapter{name: a.Name, findings: diagnose.Explain(err)}
-		return nil, l.server.AddInvalid(fs.Invalid{Name: a.Name, Text: broken.text()})
+		return nil, l.server.AddInvalid(newBroken(a, err).invalid())
 	}
 	for _, f := range diagnose.Warnings(m.Report().File, m.Report().Warnings) {
 		l.log.Warn(f.Message, "adapter", a.Name, "code", f.Code)

@@ -116,14 +116,7 @@ func explainLost(e *lazymerge.LostError) Finding {
 
 func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 	name, tensor := "tensor-unmatched", ""
-	biases, lacks := 0, 0
 	for _, t := range e.Tensors {
-		if t.Lacks {
-			lacks++
-		}
-		if isBias(t) {
-			biases++
-		}
 		if len(t.Ambiguous) > 0 {
 			name = "tensor-ambiguous"
 		}
@@ -131,10 +124,10 @@ func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 			tensor = t.Keys[0]
 		}
 	}
-	if len(e.Tensors) > 0 && biases == len(e.Tensors) && !e.All {
+	if all(e.Tensors, isBias) && !e.All {
 		return finding("bias-unmatched", e.Adapter, tensor, e.Error(), nil)
 	}
-	if len(e.Tensors) > 0 && lacks == len(e.Tensors) {
+	if all(e.Tensors, func(t lazymerge.Unmatched) bool { return t.Lacks }) {
 		return hinted(explainLacks(e, tensor))
 	}
 	f := finding(name, e.Adapter, tensor, e.Error(), nil)
@@ -142,6 +135,11 @@ func explainUnmatched(e *lazymerge.UnmatchedError) Finding {
 		f.Fix, _, _ = strings.Cut(f.Fix, " To merge the rest")
 	}
 	return hinted(f)
+}
+
+// all tells whether there are any and each is so.
+func all(tensors []lazymerge.Unmatched, is func(lazymerge.Unmatched) bool) bool {
+	return len(tensors) > 0 && !slices.ContainsFunc(tensors, func(t lazymerge.Unmatched) bool { return !is(t) })
 }
 
 // explainLacks names the pipeline that the base is a part of.

@@ -106,17 +106,16 @@ func lookAt(dir scope, name string) known {
 	k := known{when: time.Now()}
 	k.adapter, k.ok = dir.libraryEntry(name)
 	k.nested = len(checkpointSteps(path)) > 0
-	all, m := marker{}, marker{}
-	all.mark(path)
+	k.files = []string{path}
 	if k.ok {
+		m := marker{}
 		m.adapter(k.adapter)
 		k.adapter.Marks = m.String()
+		for _, file := range m.files {
+			k.files = append(k.files, file, filepath.Dir(file))
+		}
 	}
-	for _, file := range m.files {
-		all.mark(file)
-		all.mark(filepath.Dir(file))
-	}
-	k.files, k.stamp = all.files, all.String()
+	k.stamp = k.mark().String()
 	return k
 }
 
@@ -135,11 +134,16 @@ func (k known) holds() bool {
 	if k.stamp == "" || k.nested || time.Since(k.when) > relook {
 		return false
 	}
-	m := marker{}
+	m := k.mark()
+	return m.String() == k.stamp && m.newest.Before(k.when.Add(-settle))
+}
+
+func (k known) mark() *marker {
+	m := &marker{}
 	for _, file := range k.files {
 		m.mark(file)
 	}
-	return m.String() == k.stamp && m.newest.Before(k.when.Add(-settle))
+	return m
 }
 
 // marks are an adapter's Marks.

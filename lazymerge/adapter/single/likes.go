@@ -1,13 +1,11 @@
 package single
 
 import (
-	"errors"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
-	"lorafs/lazymerge/adapter/peft"
 	"lorafs/lazymerge/transform"
 )
 
@@ -53,20 +51,21 @@ func (p *parser) checkRoles(roles []role, kind func(*layer) string, most bool) e
 		likes[i] = kind(l)
 	}
 	for _, r := range roles {
-		have, lack := make(map[string]int), make(map[string]int)
+		have, lack := make(map[string][]string), make(map[string]int) // names of tensors; modules
 		for i, l := range p.layers {
-			if l.has(r) {
-				have[likes[i]]++
+			if t := l.tensors[r]; t != nil {
+				have[likes[i]] = append(have[likes[i]], t.Name)
 			} else {
 				lack[likes[i]]++
 			}
 		}
 		for i, l := range p.layers {
 			like := likes[i]
-			if l.has(r) || have[like] == 0 || most && lack[like] > have[like] {
+			if l.has(r) || len(have[like]) == 0 || most && lack[like] > len(have[like]) {
 				continue
 			}
 			err := p.missing(l, r)
+			err.Like = have[like][0]
 			if !p.opt.AllowMissing {
 				return err
 			}
@@ -74,22 +73,6 @@ func (p *parser) checkRoles(roles []role, kind func(*layer) string, most bool) e
 		}
 	}
 	return nil
-}
-
-// alike names the tensor that a missing one was compared with.
-func (p *parser) alike(err error) error {
-	var missing *peft.MissingTensorError
-	if !errors.As(err, &missing) {
-		return err
-	}
-	at := slices.IndexFunc(p.layers, func(l *layer) bool { return l.name() == missing.Module })
-	for _, l := range p.layers {
-		if t := l.tensors[role(missing.Want)]; at >= 0 && t != nil && l.like() == p.layers[at].like() {
-			missing.Like = t.Name
-			break
-		}
-	}
-	return err
 }
 
 // main names what a module has beside companions, and the spelling of these.

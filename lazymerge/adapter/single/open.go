@@ -93,7 +93,7 @@ func parse(f peft.Weights, o Options) (*transform.Recipe, error) {
 		return nil, err
 	}
 	if err := p.checkLikes(); err != nil {
-		return nil, p.alike(err)
+		return nil, err
 	}
 	p.recipe.Rank = largestRank(p.recipe.Edits)
 	return p.recipe, nil
@@ -246,7 +246,7 @@ func (l *layer) firstOf(roles []role) role {
 	return roles[slices.IndexFunc(roles, l.has)]
 }
 
-func (p *parser) missing(l *layer, want role) error {
+func (p *parser) missing(l *layer, want role) *peft.MissingTensorError {
 	var have []string
 	for _, r := range l.order {
 		have = append(have, l.tensors[r].Name)
